@@ -1,0 +1,63 @@
+"""Where rows come from and where they go to.
+
+The contracts (`PartitionedSource`, `SparkSource`, `Sink`), their errors, and the sources and sinks that come with
+Headrace. Importing this imports neither Spark nor Ray.
+"""
+
+from __future__ import annotations
+
+from connectors.csv_sink import CsvSink
+from connectors.csv_source import Csv
+from connectors.errors import (
+    BadRowError,
+    ConnectorError,
+    EmptySourceError,
+    SecretError,
+    SinkError,
+    SinkExistsError,
+    SourceError,
+    SourceNotFoundError,
+    SourceSchemaError,
+)
+from connectors.json_lines_sink import JsonLinesSink
+from connectors.json_lines_source import JsonLines
+from connectors.memory import Memory
+from connectors.parquet_sink import ParquetSink
+from connectors.parquet_source import ParquetSource
+from connectors.secret import Secret
+from connectors.sink import Receipt, Sink
+from connectors.source import BadRow, Partition, PartitionedSource, Plan, Source, SparkSource
+from connectors.spark_table import SparkTable
+from connectors.text_folder import TextFolder
+from connectors.text_lines import TextLines
+
+__all__ = [
+    "BadRow",
+    "BadRowError",
+    "ConnectorError",
+    "Csv",
+    "CsvSink",
+    "EmptySourceError",
+    "JsonLines",
+    "JsonLinesSink",
+    "Memory",
+    "ParquetSink",
+    "ParquetSource",
+    "Partition",
+    "PartitionedSource",
+    "Plan",
+    "Receipt",
+    "Secret",
+    "SecretError",
+    "Sink",
+    "SinkError",
+    "SinkExistsError",
+    "Source",
+    "SourceError",
+    "SourceNotFoundError",
+    "SourceSchemaError",
+    "SparkSource",
+    "SparkTable",
+    "TextFolder",
+    "TextLines",
+]

@@ -1,0 +1,86 @@
+"""A sink of CSV files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pcsv
+from pydantic import field_validator
+
+from connectors.errors import SinkError
+from connectors.file_sink import SUFFIXES, Compression, DirectoryOption, FileTarget, Mode
+from connectors.sink import Receipt, Sink
+
+
+class CsvSink(Sink):
+    """A directory of CSV files (UTF-8, strings quoted, a null as an empty field), one for each partition with
+    rows.
+
+    Attributes:
+        path: the directory, made if it is not there; on several machines, storage that all of them share.
+        mode: ``error`` refuses a directory that holds data, ``overwrite`` replaces it, ``append`` adds to it.
+        delimiter: one character.
+        header: whether the first record of each file names the columns.
+        compression: of the files.
+    """
+
+    path: DirectoryOption
+    mode: Mode = "error"
+    delimiter: str = ","
+    header: bool = True
+    compression: Compression = "none"
+
+    @field_validator("delimiter")
+    @classmethod
+    def _is_one_character(cls, value: str) -> str:
+        if len(value.encode()) != 1 or value in '\r\n\0"':
+            raise ValueError(f"one ASCII character is wanted, neither a line end nor a quote; got {value!r}")
+        return value
+
+    def begin(self, commit_id: str, schema: pa.Schema) -> None:
+        """Prepare to stage; see `Sink.begin`.
+
+        Raises:
+            SinkError: a column is nested or holds bytes, which CSV has no way to write.
+        """
+        for field in schema:
+            if (
+                field.type.num_fields
+                or pa.types.is_binary(field.type)
+                or pa.types.is_large_binary(field.type)
+            ):
+                raise SinkError(
+                    f"column {field.name!r} holds {field.type}, which CSV cannot hold; use JsonLinesSink or ParquetSink, "
+                    "or leave the column out"
+                )
+        self._target().begin(commit_id, schema)
+
+    def write(
+        self, commit_id: str, partition: int, attempt: int, batches: Iterable[pa.RecordBatch]
+    ) -> Receipt:
+        """Stage one attempt's file; see `Sink.write`."""
+        return self._target().write(commit_id, partition, attempt, batches, self._open)
+
+    def commit(self, commit_id: str, receipts: Sequence[Receipt], cursor: str | None = None) -> None:
+        """Publish the receipts' files; see `Sink.commit`."""
+        self._target().commit(commit_id, receipts, cursor)
+
+    def abort(self, commit_id: str) -> None:
+        """Clear the commit's staging; see `Sink.abort`."""
+        self._target().abort(commit_id)
+
+    def _target(self) -> FileTarget:
+        return FileTarget(Path(self.path), self.mode, f".csv{SUFFIXES[self.compression]}")
+
+    @contextmanager
+    def _open(self, path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+        codec = None if self.compression == "none" else self.compression
+        options = pcsv.WriteOptions(include_header=self.header, delimiter=self.delimiter)
+        with (
+            pa.output_stream(str(path), compression=codec) as stream,
+            pcsv.CSVWriter(stream, schema, write_options=options) as writer,
+        ):
+            yield writer.write_table

@@ -1,0 +1,179 @@
+"""A source of JSON-lines files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import field_validator
+
+from connectors.batches import gather
+from connectors.columns import ColumnNames, Layout
+from connectors.errors import EmptySourceError, SourceError, SourceSchemaError
+from connectors.json_types import DriftError, coercer, describe, infer_schema, parse_type
+from connectors.lines import Fault, LineEncoding, decode, read_lines
+from connectors.options import Items
+from connectors.partition import FilePart, FilePartition, divide
+from connectors.paths import File, PathOption, find_files
+from connectors.source import BadRow, Partition, PartitionedSource, Plan
+
+HEAD_ROWS = 1_000
+"""How many records the types are inferred from; enough that a majority means something, read in milliseconds."""
+
+HEAD_BYTES = 4 * 1024 * 1024
+"""The head ends here at the latest, however few records that is."""
+
+
+class JsonLines(PartitionedSource):
+    """Files of one JSON object a line.
+
+    A line that is no JSON object, holds a value of another type than its column has, is not text in the encoding, or
+    has no text is a bad row. Lines of nothing but white space are no records, though their numbers count. A key that
+    is missing is null; a key that is no column is left out. ``row_id`` is ``file:line`` unless `id_column` is given.
+    Files ending in ``.gz`` or ``.zst`` are decompressed.
+
+    Attributes:
+        path: a file, a directory, a glob, or ``package:NAME/sub/file``.
+        text_column: the key that becomes ``text``.
+        label_column: the key that becomes ``label``, and must not be missing; None takes ``label``, if there is one,
+            as it is. A list of labels makes the rows multi-label.
+        id_column: a key, unique over all files, that becomes ``row_id``; None makes ids of file and line.
+        types: key to type (``string``, ``int64``, ``float64``, ``bool``, ``list<…>``): then exactly these keys are
+            read. Empty infers keys and types from the first `HEAD_ROWS` records.
+        encoding: of all files, decoded strictly.
+    """
+
+    path: PathOption
+    text_column: str = "text"
+    label_column: str | None = None
+    id_column: str | None = None
+    types: Items[str] = ()
+    encoding: LineEncoding = "utf-8"
+
+    @field_validator("types")
+    @classmethod
+    def _are_known(cls, value: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        for _, name in value:
+            parse_type(name)
+        return value
+
+    def read_schema(self) -> pa.Schema:
+        """Return the declared or inferred columns; see `PartitionedSource.read_schema`."""
+        return self._layout(self._found(find_files(self.path))).schema
+
+    @contextmanager
+    def plan(
+        self,
+        *,
+        since: str | None = None,
+        columns: Sequence[str] | None = None,
+        predicate: pc.Expression | None = None,
+    ) -> Iterator[Plan]:
+        """Yield the files, large ones split between lines; see `PartitionedSource.plan`. Reads the head."""
+        if since is not None:
+            raise SourceError(
+                "JsonLines keeps no position, so it cannot read on from a cursor; leave 'since' out"
+            )
+        files = find_files(self.path)
+        yield Plan(divide(files, by_line=True, found=self._found(files)))
+
+    def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
+        """Yield the records of a partition, one row each."""
+        assert isinstance(partition, FilePartition)
+        assert partition.found is not None
+        layout = self._layout(partition.found)
+        for part in partition.parts:
+            yield from self._rows(part, partition.found, layout)
+
+    def _rows(self, part: FilePart, found: pa.Schema, layout: Layout) -> Iterator[pa.RecordBatch | BadRow]:
+        file = part.file
+
+        def convert(rows: list[tuple[int, list[object]]]) -> Iterator[pa.RecordBatch | BadRow]:
+            positions = pa.array([position for position, _ in rows], pa.int64())
+            columns = zip(*(values for _, values in rows), strict=True)
+            arrays = [pa.array(column, field.type) for column, field in zip(columns, found, strict=True)]
+            table = pa.RecordBatch.from_arrays(arrays, schema=found)
+            return layout.rows(table, positions, origin=file.address, name=file.name)
+
+        yield from gather(self._records(part, found), convert)
+
+    def _records(
+        self, part: FilePart, found: pa.Schema
+    ) -> Iterator[tuple[int, tuple[int, list[object]]] | BadRow]:
+        coercers = [(field, coercer(field.type)) for field in found]
+        for number, line in read_lines(part):
+            if line.isspace():
+                continue
+            row = _parse(line, self.encoding)
+            if isinstance(row, Fault):
+                yield row.at(part.file, number, line)
+                continue
+            values: list[object] = []
+            for field, coerce in coercers:
+                value = row.get(field.name)
+                try:
+                    values.append(coerce(value))
+                except DriftError:
+                    yield _drift(field, value).at(part.file, number, line)
+                    break
+            else:
+                yield len(line), (number, values)
+
+    def _found(self, files: Sequence[File]) -> pa.Schema:
+        if not any(file.size for file in files):
+            raise EmptySourceError(f"{self.path} holds no record: {files[0].address} is empty")
+        if self.types:
+            return pa.schema([(name, parse_type(kind)) for name, kind in self.types])
+        head = list(self._head(files))
+        if not head:
+            raise SourceSchemaError(
+                f"{self.path}: none of the first {HEAD_ROWS:,} records can be read, so the types cannot be inferred; "
+                "check that the file is JSON lines in the encoding given, or declare the option 'types'"
+            )
+        return infer_schema(head)
+
+    def _head(self, files: Sequence[File]) -> Iterator[dict[str, object]]:
+        rows, size = 0, 0
+        for file in files:
+            for _, line in read_lines(FilePart(file)):
+                if rows >= HEAD_ROWS or size >= HEAD_BYTES:
+                    return
+                rows, size = rows + 1, size + len(line)
+                row = None if line.isspace() else _parse(line, self.encoding)
+                if isinstance(row, dict):
+                    yield row
+
+    def _layout(self, found: pa.Schema) -> Layout:
+        return ColumnNames(self.text_column, self.label_column, self.id_column).over(found, self.path)
+
+
+def _parse(line: bytes, encoding: str) -> dict[str, object] | Fault:
+    text = decode(line, encoding)
+    if isinstance(text, Fault):
+        return text
+    try:
+        row = json.loads(text)
+    except RecursionError:
+        return Fault("malformed_json", "nested too deeply")
+    except ValueError as error:
+        return Fault("malformed_json", f"not JSON: {error}")
+    if not isinstance(row, dict):
+        return Fault("not_an_object", f"{describe(row)}, and every line must be an object")
+    # JSON can escape half of a surrogate pair, which no encoding can hold; the check is only made where one may be.
+    if "\\ud" in text or "\\uD" in text:
+        try:
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return Fault("undecodable", "half of a surrogate pair, which is no character")
+    return row
+
+
+def _drift(field: pa.Field, value: object) -> Fault:
+    return Fault(
+        "type_drift",
+        f"{field.name!r} is {describe(value)}, and the column is {field.type}; "
+        "if that is wrong, declare the option 'types'",
+    )

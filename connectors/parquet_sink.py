@@ -1,0 +1,70 @@
+"""A sink of Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from connectors.file_sink import DirectoryOption, FileTarget, Mode
+from connectors.sink import Receipt, Sink
+
+ROW_GROUP_BYTES = 64 * 1024 * 1024
+"""Of Arrow memory: row groups large enough for columns to compress well, small enough to be read by one task each."""
+
+
+class ParquetSink(Sink):
+    """A directory of Parquet files, one for each partition that has rows.
+
+    Attributes:
+        path: the directory, made if it is not there; on several machines, storage that all of them share.
+        mode: ``error`` refuses a directory that holds data, ``overwrite`` replaces it, ``append`` adds to it.
+        compression: of the columns.
+    """
+
+    path: DirectoryOption
+    mode: Mode = "error"
+    compression: Literal["none", "snappy", "gzip", "zstd"] = "zstd"
+
+    def begin(self, commit_id: str, schema: pa.Schema) -> None:
+        """Prepare to stage; see `Sink.begin`."""
+        self._target().begin(commit_id, schema)
+
+    def write(
+        self, commit_id: str, partition: int, attempt: int, batches: Iterable[pa.RecordBatch]
+    ) -> Receipt:
+        """Stage one attempt's file; see `Sink.write`."""
+        return self._target().write(commit_id, partition, attempt, batches, self._open)
+
+    def commit(self, commit_id: str, receipts: Sequence[Receipt], cursor: str | None = None) -> None:
+        """Publish the receipts' files; see `Sink.commit`."""
+        self._target().commit(commit_id, receipts, cursor)
+
+    def abort(self, commit_id: str) -> None:
+        """Clear the commit's staging; see `Sink.abort`."""
+        self._target().abort(commit_id)
+
+    def _target(self) -> FileTarget:
+        return FileTarget(Path(self.path), self.mode, ".parquet")
+
+    @contextmanager
+    def _open(self, path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+        waiting: list[pa.Table] = []
+        with pq.ParquetWriter(path, schema, compression=self.compression) as writer:
+
+            def append(table: pa.Table) -> None:
+                waiting.append(table)
+                if sum(part.nbytes for part in waiting) >= ROW_GROUP_BYTES:
+                    flush()
+
+            def flush() -> None:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting.clear()
+
+            yield append
+            if waiting:
+                flush()

@@ -1,0 +1,238 @@
+"""A source of Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from connectors.columns import ColumnNames, Layout
+from connectors.errors import EmptySourceError, SourceError, SourceSchemaError
+from connectors.partition import MAX_PARTITION_BYTES
+from connectors.paths import File, PathOption, find_files, local_path
+from connectors.source import BATCH_BYTES, BadRow, Partition, PartitionedSource, Plan
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as pds
+
+MAX_BATCH_ROWS = 65_536
+"""However narrow its rows are, a batch has no more than this, so that later steps may widen them."""
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """One row group of a file.
+
+    Attributes:
+        file: the file.
+        index: which of its row groups, from 0.
+        first_row: the number in the file of the group's first row, from 1.
+        rows: how many rows it has.
+        size: bytes of its columns, decoded from compression.
+        constants: the columns that the file's path gives, as names and values.
+    """
+
+    file: File
+    index: int
+    first_row: int
+    rows: int
+    size: int
+    constants: tuple[tuple[str, object], ...] = ()
+
+
+@dataclass(frozen=True)
+class ParquetPartition(Partition):
+    """Row groups that one task reads.
+
+    Attributes:
+        groups: the row groups, in order.
+        found: the columns of the files and their paths.
+        wanted: the columns of the rows to read; None reads all.
+    """
+
+    groups: tuple[RowGroup, ...]
+    found: pa.Schema
+    wanted: tuple[str, ...] | None
+
+
+class ParquetSource(PartitionedSource):
+    """Parquet files; a directory may be partitioned as Hive does it (``topic=sport/…``), which makes columns.
+
+    A row without a text, or with a text that is not UTF-8, is a bad row; its position is its number in the
+    file. ``row_id`` is ``file:row`` unless `id_column` is given. `plan` leaves out the row groups that the
+    predicate excludes by their statistics or their path, and the columns that are not wanted, except
+    ``row_id``, ``text`` and ``label``. Types that Spark lacks are widened, see `connectors.arrow_types`.
+
+    Attributes:
+        path: a file, a directory, a glob, or ``package:NAME/sub/file``.
+        text_column: the column that becomes ``text``.
+        label_column: the column that becomes ``label``, and must not be null; None takes one named ``label``,
+            if there is one, as it is. A list column makes the rows multi-label.
+        id_column: a key column, unique over all files, that becomes ``row_id``; None makes ids of file and
+            row.
+    """
+
+    path: PathOption
+    text_column: str = "text"
+    label_column: str | None = None
+    id_column: str | None = None
+
+    def read_schema(self) -> pa.Schema:
+        """Return the columns of the first file, and of the paths; see `PartitionedSource.read_schema`."""
+        return self._layout(self._dataset(find_files(self.path)).schema).schema
+
+    @contextmanager
+    def plan(
+        self,
+        *,
+        since: str | None = None,
+        columns: Sequence[str] | None = None,
+        predicate: pc.Expression | None = None,
+    ) -> Iterator[Plan]:
+        """Yield groups of row groups; see `PartitionedSource.plan`. Reads the footer of every file.
+
+        The predicate names columns as rows have them; one over a column that has another name in the files is
+        not used.
+        """
+        if since is not None:
+            raise SourceError(
+                "ParquetSource keeps no position, so it cannot read on from a cursor; leave 'since' out"
+            )
+        files = find_files(self.path)
+        dataset = self._dataset(files)
+        self._layout(dataset.schema)
+        wanted = None if columns is None else tuple(columns)
+        groups = list(_row_groups(dataset, files, _usable(predicate, dataset.schema)))
+        if predicate is None and not groups:
+            raise EmptySourceError(f"{self.path} holds no row: every file in it is empty")
+        yield Plan(tuple(_partition(run, dataset.schema, wanted) for run in _runs(groups)))
+
+    def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
+        """Yield the rows of a partition's row groups.
+
+        Raises:
+            SourceSchemaError: a file has other columns than the first one, or other types that cannot be
+            converted.
+        """
+        assert isinstance(partition, ParquetPartition)
+        layout = self._layout(partition.found).narrowed(partition.wanted)
+        for group in partition.groups:
+            position = group.first_row
+            for table in _batches(group, partition.found, layout.sources):
+                positions = pa.array(range(position, position + table.num_rows), pa.int64())
+                position += table.num_rows
+                yield from layout.rows(table, positions, origin=group.file.address, name=group.file.name)
+
+    def _dataset(self, files: Sequence[File]) -> pds.FileSystemDataset:
+        # Imported late, because it imports pandas, which a server that only loads this package can do without.
+        import pyarrow.dataset as pds
+
+        paths = [str(local_path(file.address)) for file in files]
+        # Only directories below the option's path make columns; 'a=b' above it is none of the source's.
+        root = files[0].address.removesuffix(files[0].name) or paths[0][: paths[0].rindex("/")]
+        try:
+            return pds.dataset(paths, format="parquet", partitioning="hive", partition_base_dir=root)
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{self.path} cannot be read as Parquet: {error}") from error
+
+    def _layout(self, found: pa.Schema) -> Layout:
+        return ColumnNames(self.text_column, self.label_column, self.id_column).over(found, self.path)
+
+
+def _row_groups(
+    dataset: pds.FileSystemDataset, files: Sequence[File], predicate: pc.Expression | None
+) -> Iterator[RowGroup]:
+    import pyarrow.dataset as pds
+
+    by_path = {str(local_path(file.address)): file for file in files}
+    for fragment in dataset.get_fragments(filter=predicate):
+        file = by_path[fragment.path]
+        try:
+            footer = fragment.metadata
+            kept = fragment if predicate is None else fragment.subset(filter=predicate, schema=dataset.schema)
+            indices = {group.id for group in kept.row_groups}
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{file.address} cannot be read as Parquet: {error}") from error
+        constants = tuple(pds.get_partition_keys(fragment.partition_expression).items())
+        first_row = 1
+        for index in range(footer.num_row_groups):
+            group = footer.row_group(index)
+            if index in indices and group.num_rows:
+                yield RowGroup(file, index, first_row, group.num_rows, group.total_byte_size, constants)
+            first_row += group.num_rows
+
+
+def _runs(groups: Sequence[RowGroup]) -> Iterator[tuple[RowGroup, ...]]:
+    """Put neighbouring small row groups together; a large one stays by itself."""
+    run: list[RowGroup] = []
+    size = 0
+    for group in groups:
+        if run and size + group.size > MAX_PARTITION_BYTES:
+            yield tuple(run)
+            run, size = [], 0
+        run.append(group)
+        size += group.size
+    if run:
+        yield tuple(run)
+
+
+def _partition(
+    run: tuple[RowGroup, ...], found: pa.Schema, wanted: tuple[str, ...] | None
+) -> ParquetPartition:
+    return ParquetPartition(f"{run[0].file.name}:{run[0].first_row}", run, found, wanted)
+
+
+def _batches(group: RowGroup, found: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a row group as batches of `columns`, typed as `found` says."""
+    constants = dict(group.constants)
+    stored = [column for column in columns if column not in constants]
+    rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES * group.rows // max(1, group.size)))
+    try:
+        with pq.ParquetFile(local_path(group.file.address)) as file:
+            absent = [column for column in stored if column not in file.schema_arrow.names]
+            if absent:
+                raise SourceSchemaError(
+                    f"{group.file.address} has no column {absent[0]!r}, which other files of the source have; it has: "
+                    f"{', '.join(file.schema_arrow.names)}"
+                )
+            for batch in file.iter_batches(batch_size=rows, row_groups=[group.index], columns=stored):
+                yield _completed(batch, constants, found, columns, group.file)
+    except OSError as error:
+        raise SourceError(f"{group.file.address} cannot be read as Parquet: {error}") from error
+
+
+def _completed(
+    batch: pa.RecordBatch, constants: dict[str, object], found: pa.Schema, columns: Sequence[str], file: File
+) -> pa.RecordBatch:
+    arrays = []
+    for name in columns:
+        kind = found.field(name).type
+        if name in constants:
+            arrays.append(pa.repeat(pa.scalar(constants[name], kind), batch.num_rows))
+            continue
+        try:
+            arrays.append(batch.column(name).cast(kind))
+        except pa.ArrowException as error:
+            raise SourceSchemaError(
+                f"{file.address}: column {name!r} holds {batch.schema.field(name).type} and other files of the source "
+                f"{kind}; {error}"
+            ) from error
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def _usable(predicate: pc.Expression | None, schema: pa.Schema) -> pc.Expression | None:
+    """Return the predicate if it can be said of the files' own columns; it is a hint, so else nothing is lost."""
+    import pyarrow.dataset as pds
+
+    if predicate is None:
+        return None
+    try:
+        pds.Scanner.from_batches([], schema=schema, filter=predicate)
+    except pa.ArrowException:
+        return None
+    return predicate

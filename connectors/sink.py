@@ -1,0 +1,71 @@
+"""The contract of everything that rows go to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What one successful write attempt left staged, for `Sink.commit` to publish.
+
+    Attributes:
+        partition: which partition was written, from 0.
+        attempt: which attempt at it, unique among the partition's attempts.
+        rows: how many rows were staged.
+        bytes: how many bytes they take in the target.
+        staged: where they lie, in the sink's own terms (file names, say); empty where nothing was written.
+    """
+
+    partition: int
+    attempt: int
+    rows: int
+    bytes: int
+    staged: tuple[str, ...] = ()
+
+
+class Sink(BaseModel, ABC):
+    """Where rows go to, in two phases, so that retried and speculated tasks publish nothing twice.
+
+    `begin` and `commit` (or `abort`) run once, in the driver; `write` runs in executors, any number of times
+    for a partition and possibly at the same time. Instances are pickled and hold options only. The fields are
+    the sink's options.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @abstractmethod
+    def begin(self, commit_id: str, schema: pa.Schema) -> None:
+        """Prepare to stage rows of `schema`; called before any `write`.
+
+        Raises:
+            SinkExistsError: the target holds data and the mode forbids touching it.
+            SinkError: the target cannot be written, or cannot hold the schema.
+        """
+
+    @abstractmethod
+    def write(
+        self, commit_id: str, partition: int, attempt: int, batches: Iterable[pa.RecordBatch]
+    ) -> Receipt:
+        """Stage one attempt's rows where no reader sees them, and say what was staged.
+
+        Attempts never touch each other's staging. What an attempt that fails leaves behind is cleared by
+        `commit` or `abort`.
+        """
+
+    @abstractmethod
+    def commit(self, commit_id: str, receipts: Sequence[Receipt], cursor: str | None = None) -> None:
+        """Publish exactly what the receipts name, once, and clear all other staging of this commit.
+
+        Calling it again with the same `commit_id` changes nothing. Where the target can, the commit id and
+        the cursor are stored with the rows in one transaction.
+        """
+
+    @abstractmethod
+    def abort(self, commit_id: str) -> None:
+        """Clear all staging of a commit that will not happen; safe to call at any time, and again."""

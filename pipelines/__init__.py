@@ -1,0 +1,31 @@
+"""Raw text in, an evaluated text classifier out.
+
+    from pipelines import Pipeline, Session, load
+
+    result = load("news_topics.yaml").run()
+
+What needs Ray or Spark is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.errors import PipelineError, SpecError
+
+if TYPE_CHECKING:
+    from pipelines.pipeline import Pipeline
+    from pipelines.session import Session
+    from pipelines.spec import load
+
+__all__ = ["Pipeline", "PipelineError", "Session", "SpecError", "load"]
+
+_HOMES = {"Pipeline": "pipelines.pipeline", "Session": "pipelines.session", "load": "pipelines.spec"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

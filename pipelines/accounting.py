@@ -1,0 +1,76 @@
+"""The account of the rows: how many went into each step, came out, were made and were rejected, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pipelines.errors import LawError
+
+MAX_EXAMPLES = 5
+"""How many rejected rows per step and rule the account keeps to show; all of them are in the quarantine."""
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """One row that a step, or the source, did not keep.
+
+    Attributes:
+        row_id: the id that the source gave the row.
+        step: the name of the step, or of the source.
+        rule: the rule that it broke, e.g. ``too_few_words``.
+        value: what broke the rule, as text, cut to a bounded length.
+        reason: a sentence for a person; empty where the rule says it all.
+        origin: the file, table or topic; empty where only the source knows.
+        position: line or record within the origin, counted from 1; 0 where only the source knows.
+    """
+
+    row_id: str
+    step: str
+    rule: str
+    value: str
+    reason: str = ""
+    origin: str = ""
+    position: int = 0
+
+
+@dataclass
+class StepAccount:
+    """The rows of one step (or of the source, which takes in what it read), over all successful attempts.
+
+    Attributes:
+        name: the step's name, as in the spec.
+        rows_in: rows that the step was given.
+        created: rows that it made on top of those.
+        rows_out: rows that it gave on.
+        rejected: rows that it did not keep, by rule.
+        seconds: time spent in it, summed over tasks (not wall time); 0 where Spark ran it by itself.
+        bytes_out: size of what it gave on, in Arrow's memory layout.
+        examples: up to `MAX_EXAMPLES` rejections for each rule.
+    """
+
+    name: str
+    rows_in: int = 0
+    created: int = 0
+    rows_out: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    bytes_out: int = 0
+    examples: dict[str, list[Rejection]] = field(default_factory=dict)
+
+    @property
+    def rows_rejected(self) -> int:
+        """How many rows were rejected, under all rules together."""
+        return sum(self.rejected.values())
+
+    def check(self) -> None:
+        """Check that ``in + created = out + rejected``.
+
+        Raises:
+            LawError: it does not; the message shows the figures.
+        """
+        if self.rows_in + self.created != self.rows_out + self.rows_rejected:
+            raise LawError(
+                f"step {self.name!r} lost or made up rows: {self.rows_in} in + {self.created} created is not "
+                f"{self.rows_out} out + {self.rows_rejected} rejected; a step must mark the rows that it drops, and "
+                "declare creates_rows if it makes new ones"
+            )

@@ -1,0 +1,236 @@
+"""The rows' way through Spark: source, passes, table steps, and a landing in Ray or in a sink."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+from pyspark import Accumulator
+from pyspark.sql import DataFrame, SparkSession
+from ray.data import Dataset
+
+from connectors.sink import Receipt, Sink
+from connectors.source import ROW_ID, PartitionedSource, Source, SparkSource
+from connectors.spark import arrow_to_spark_schema, partitions_frame, spark_to_arrow_schema
+from pipelines.accounting import MAX_EXAMPLES, Rejection, StepAccount
+from pipelines.errors import LawError
+from pipelines.handoff import land
+from pipelines.landing import current_task
+from pipelines.pass_plan import PlannedPass, plan_passes, source_name
+from pipelines.passes import (
+    Batches,
+    End,
+    Feed,
+    MergeAccounts,
+    NumberRows,
+    Pass,
+    PassAccounts,
+    ReadSource,
+    TakeMarkedOff,
+    ToSpark,
+    read_rejections,
+)
+from pipelines.spark_job import collect
+from pipelines.steps.step import REJECTED_RULE, REJECTED_VALUE, Step, TableStep
+
+_RECEIPT = pa.schema([("receipt", pa.string())])
+
+
+class Etl:
+    """The source and the steps of a run, computed once, by whichever of `to_ray` and `to_sink` is called.
+
+    Args:
+        spark: the session to compute in.
+        source: where the rows come from, or a frame that holds them.
+        steps: what is done to them.
+    """
+
+    def __init__(self, spark: SparkSession, source: Source | DataFrame, steps: Sequence[Step]) -> None:
+        self._spark = spark
+        self._source = source
+        self._passes = plan_passes(source_name(source if isinstance(source, Source) else None), steps)
+        self._accounts: Accumulator[PassAccounts] = spark.sparkContext.accumulator({}, MergeAccounts())
+        self._cached: list[DataFrame] = []
+
+    def to_ray(self, group_by: str | None = None) -> tuple[dict[str, Dataset], pa.Schema]:
+        """Compute the rows and land them in Ray: a Dataset for each value of `group_by`, and the columns they have.
+
+        Raises:
+            ConnectorError: the source cannot be read.
+            StepError: a step fails on every row.
+            HandoffError: Spark failed, or a receiver was lost.
+            LawError: rows in and rows out of a step do not add up.
+        """
+        with self._planned() as last:
+            groups = land(last.frame, last.schema, last.ending, group_by=group_by)
+        return groups, last.schema
+
+    def to_sink(self, sink: Sink) -> tuple[Receipt, ...]:
+        """Compute the rows, write them to `sink`, and publish what the successful attempts have staged.
+
+        Raises:
+            SinkError: the sink cannot be written; nothing of it is visible.
+            Exception: as `to_ray`.
+        """
+        commit = uuid.uuid4().hex
+        with self._planned() as last:
+            sink.begin(commit, last.schema)
+            try:
+                work = last.ending(_WriteToSink(sink, commit))
+                rows = collect(last.frame.mapInArrow(work, arrow_to_spark_schema(_RECEIPT)), "writing to the sink")
+                receipts = tuple(_receipt(row.receipt) for row in rows)
+                # The law comes before the commit: what does not add up is not published.
+                self.accounts()
+                sink.commit(commit, receipts)
+            except BaseException:
+                sink.abort(commit)
+                raise
+        return receipts
+
+    def rows_so_far(self) -> int:
+        """Return how many rows the tasks that have ended have given on, in the latest pass that has any."""
+        accounts = dict(self._accounts.value)
+        latest = max((number for number, _ in accounts), default=0)
+        return sum(account.steps[-1].rows_out for (number, _), account in accounts.items() if number == latest)
+
+    def accounts(self) -> tuple[StepAccount, ...]:
+        """Return the account of the source and of each step, in order.
+
+        Raises:
+            LawError: ``in + created = out + rejected`` does not hold somewhere.
+        """
+        found: list[StepAccount] = []
+        for number, planned in enumerate(self._passes):
+            names = [planned.feed, *(name for name, _ in planned.steps)]
+            merged = [StepAccount(name) for name in names]
+            for (of_pass, _), account in sorted(self._accounts.value.items()):
+                if of_pass == number:
+                    for into, one in zip(merged, account.steps, strict=True):
+                        _add(into, one)
+            if number:
+                _account_for_table_step(merged[0], found[-1], self._passes[number - 1])
+            found += merged
+        for account in found:
+            account.check()
+        for before, after in zip(found, found[1:], strict=False):
+            if before.rows_out != after.rows_in:
+                raise LawError(
+                    f"{before.name} gave out {before.rows_out} rows and {after.name} took in {after.rows_in}; rows were "
+                    "lost or doubled between two passes"
+                )
+        return tuple(found)
+
+    def rejections(self) -> Iterator[Rejection]:
+        """Yield every rejected row, by pass and partition."""
+        for _, account in sorted(self._accounts.value.items()):
+            yield from read_rejections(account)
+
+    @contextmanager
+    def _planned(self) -> Iterator[_LastPass]:
+        """Yield the last pass, while the source's plan is open and what it needs is cached."""
+        feed = self._passes[0].feed
+        try:
+            if isinstance(self._source, PartitionedSource):
+                with self._source.plan() as plan:
+                    frame = partitions_frame(self._spark, plan.partitions)
+                    yield self._through(frame, ReadSource(self._source, feed), self._source.row_schema())
+            else:
+                frame = self._source.load(self._spark) if isinstance(self._source, SparkSource) else self._source
+                assert isinstance(frame, DataFrame)
+                yield self._through(frame, NumberRows(feed), _numbered(spark_to_arrow_schema(frame.schema)))
+        finally:
+            while self._cached:
+                self._cached.pop().unpersist()
+
+    def _through(self, frame: DataFrame, feed: Feed, schema: pa.Schema) -> _LastPass:
+        """Chain all passes but the last one, which is returned for the landing to be put at its end."""
+        for number, planned in enumerate(self._passes):
+            for _, step in planned.steps:
+                schema = step.output_schema(schema)
+            this = _LastPass(frame, schema, number, feed, planned, self._accounts)
+            if planned.then is None:
+                return this
+            name, table_step = planned.then
+            frame = self._apply(table_step, this.into_spark())
+            feed = TakeMarkedOff(name)
+            columns = [field for field in spark_to_arrow_schema(frame.schema) if field.name not in _MARKS]
+            schema = pa.schema(columns)
+        raise AssertionError("the last planned pass has no table step")
+
+    def _apply(self, step: TableStep, frame: DataFrame) -> DataFrame:
+        if step.reads_twice:
+            # Computed to its end beforehand, so that the pass before it runs once and its account is whole.
+            frame = frame.persist()
+            self._cached.append(frame)
+            collect(frame.selectExpr("count(*) as rows"), f"rows for {step.name}")
+        return step.apply(frame)
+
+
+_MARKS = (REJECTED_RULE, REJECTED_VALUE)
+
+
+@dataclass(frozen=True)
+class _LastPass:
+    """A pass that has everything but its end."""
+
+    frame: DataFrame
+    schema: pa.Schema
+    number: int
+    feed: Feed
+    planned: PlannedPass
+    accounts: Accumulator[PassAccounts]
+
+    def ending(self, end: End) -> Pass:
+        """Return the pass with `end` at its end."""
+        return Pass(self.number, self.feed, self.planned.steps, end, self.accounts)
+
+    def into_spark(self) -> DataFrame:
+        """Return the frame of its rows, in Spark."""
+        schema = arrow_to_spark_schema(self.schema)
+        return self.frame.mapInArrow(self.ending(ToSpark(spark_to_arrow_schema(schema))), schema)
+
+
+@dataclass(frozen=True)
+class _WriteToSink:
+    """Ends a pass by staging its rows in a sink; Spark gets the receipt."""
+
+    sink: Sink
+    commit: str
+
+    def send(self, batches: Batches) -> Batches:
+        """Stage all rows, and yield the receipt as a row of JSON."""
+        receipt = self.sink.write(self.commit, *current_task(), batches)
+        yield pa.RecordBatch.from_arrays([pa.array([json.dumps(asdict(receipt))], pa.string())], schema=_RECEIPT)
+
+
+def _receipt(text: str) -> Receipt:
+    fields = json.loads(text)
+    return Receipt(**{**fields, "staged": tuple(fields["staged"])})
+
+
+def _numbered(schema: pa.Schema) -> pa.Schema:
+    return schema if ROW_ID in schema.names else pa.schema([pa.field(ROW_ID, pa.string()), *schema])
+
+
+def _add(into: StepAccount, one: StepAccount) -> None:
+    into.rows_in += one.rows_in
+    into.created += one.created
+    into.rows_out += one.rows_out
+    into.seconds += one.seconds
+    into.bytes_out += one.bytes_out
+    for rule, rows in one.rejected.items():
+        into.rejected[rule] = into.rejected.get(rule, 0) + rows
+    for rule, examples in one.examples.items():
+        into.examples[rule] = [*into.examples.get(rule, []), *examples][:MAX_EXAMPLES]
+
+
+def _account_for_table_step(account: StepAccount, before: StepAccount, planned: PlannedPass) -> None:
+    """Complete the account of a table step, of which the pass behind it has seen only what came out."""
+    assert planned.then is not None
+    account.rows_in = before.rows_out
+    if planned.then[1].creates_rows:
+        account.created = max(0, account.rows_out + account.rows_rejected - account.rows_in)

@@ -1,0 +1,201 @@
+"""From a Spark DataFrame to Ray Datasets, in memory, through Arrow.
+
+    executor's Python worker ── Arrow stream over a Unix socket ──> receiver, a Ray actor on the same node
+                                                                        │ returns each block as it is filled
+                                                                        v
+                                                              object store, blocks owned by the driver
+
+The blocks are return values of the receiver's task, so they belong to the driver and outlive both the receiver and
+Spark. A task attempt counts once Spark has reported it as successful: blocks of attempts that failed, or that lost to a
+speculative twin, are dropped. Receivers ask Ray for no CPU, because on a small machine the executors hold them all.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import ray
+from pyspark.sql import DataFrame, Row
+from ray.data import DataContext, Dataset
+from ray.data._internal.logical.interfaces import LogicalPlan
+from ray.data._internal.logical.operators import FromArrow
+from ray.data._internal.stats import DatasetStats
+from ray.data.block import BlockMetadataWithSchema
+from ray.data.dataset import MaterializedDataset
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from connectors.spark import arrow_to_spark_schema, spark_to_arrow_schema
+from pipelines.errors import HandoffError
+from pipelines.landing import RECEIPTS, LandOnRay
+from pipelines.receiver import BlockLabel, Receiver
+from pipelines.spark_job import collect
+
+if TYPE_CHECKING:
+    from pipelines.passes import Batches
+
+_ANSWER_SECONDS = 60.0
+
+
+def to_ray(frame: DataFrame) -> Dataset:
+    """Bring a DataFrame into Ray's object store and return it as a Dataset, which stays readable without Spark.
+
+    The rows keep their order within each Spark partition, and the partitions theirs.
+
+    Args:
+        frame: any frame whose types Arrow has: it is computed once.
+
+    Raises:
+        SourceSchemaError: a column's type has no Arrow counterpart.
+        HandoffError: Spark failed, or a receiver was lost.
+        SessionError: nothing ran for `pipelines.spark_job.STALL_SECONDS`.
+    """
+    schema = spark_to_arrow_schema(frame.schema)
+    return land(frame, schema, lambda end: end.send).get("") or empty_dataset(schema)
+
+
+def land(
+    frame: DataFrame,
+    schema: pa.Schema,
+    work: Callable[[LandOnRay], Callable[[Batches], Batches]],
+    *,
+    group_by: str | None = None,
+) -> dict[str, Dataset]:
+    """Run a last pass over `frame` whose end lands in Ray, and return a Dataset for each group of rows.
+
+    Args:
+        frame: what the pass is fed with.
+        schema: the columns that come out of the pass and land.
+        work: given the end that sends the rows to Ray, returns the pass: what ``mapInArrow`` runs on a partition.
+        group_by: a string column of `schema`; each of its values gets a Dataset of its own. None: one Dataset, "".
+
+    Raises:
+        HandoffError: Spark failed, or a receiver was lost.
+        SessionError: nothing ran for `pipelines.spark_job.STALL_SECONDS`.
+    """
+    with _Receivers() as receivers:
+        end = LandOnRay(receivers.addresses, schema, group_by)
+        landing = frame.mapInArrow(work(end), arrow_to_spark_schema(RECEIPTS))
+        receipts = collect(landing, "hand-over to Ray", receivers.check)
+        receivers.finish()
+        return _keep(receivers.landed, receipts)
+
+
+def empty_dataset(schema: pa.Schema) -> Dataset:
+    """Return a Dataset of no rows that has the columns of `schema`."""
+    table = schema.empty_table()
+    return _dataset([ray.put(table)], [BlockMetadataWithSchema.from_block(table)])
+
+
+@dataclass(frozen=True)
+class _Landed:
+    """A block in the object store, and what its receiver said of it."""
+
+    label: BlockLabel
+    block: ray.ObjectRef
+
+
+@dataclass
+class _Receivers:
+    """One receiver on each node, and the blocks that they have given out so far."""
+
+    landed: list[_Landed] = field(default_factory=list)
+    failures: list[BaseException] = field(default_factory=list)
+    addresses: tuple[str, ...] = ()
+    _actors: list[ray.actor.ActorHandle] = field(default_factory=list)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def __enter__(self) -> _Receivers:
+        actor = ray.remote(Receiver)
+        for node in ray.nodes():
+            if node["Alive"]:
+                here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                self._actors.append(
+                    actor.options(num_cpus=0, max_concurrency=4, scheduling_strategy=here).remote()
+                )
+        try:
+            self.addresses = tuple(
+                ray.get([receiver.address.remote() for receiver in self._actors], timeout=_ANSWER_SECONDS)
+            )
+        except ray.exceptions.RayError as error:
+            self.__exit__()
+            raise HandoffError(f"no receiver could be started within {_ANSWER_SECONDS:.0f} s: {error}") from error
+        for receiver in self._actors:
+            stream = receiver.blocks.options(num_returns="streaming").remote()
+            thread = threading.Thread(target=self._drain, args=(stream,), name="headrace-drain", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        return self
+
+    def finish(self) -> None:
+        """Wait until every block that was acknowledged has been given out.
+
+        Raises:
+            HandoffError: a receiver was lost, or does not come to an end.
+        """
+        try:
+            ray.get([receiver.stop.remote() for receiver in self._actors], timeout=_ANSWER_SECONDS)
+        except ray.exceptions.RayError as error:
+            raise HandoffError(f"a receiver was lost after the rows had been sent: {error}") from error
+        for thread in self._threads:
+            thread.join(_ANSWER_SECONDS)
+            if thread.is_alive():
+                raise HandoffError(f"a receiver did not give its blocks out within {_ANSWER_SECONDS:.0f} s")
+        self.check()
+
+    def check(self) -> None:
+        """Raise HandoffError if a receiver was lost."""
+        if self.failures:
+            raise HandoffError(
+                f"a receiver of the hand-over was lost: {self.failures[0]}; its node went away or ran out of memory"
+            ) from self.failures[0]
+
+    def __exit__(self, *_: object) -> None:
+        for receiver in self._actors:
+            ray.kill(receiver)
+        for thread in self._threads:
+            thread.join(_ANSWER_SECONDS)
+
+    def _drain(self, stream: ray.ObjectRefGenerator) -> None:
+        try:
+            for label in stream:
+                self.landed.append(_Landed(ray.get(label), next(stream)))
+            ray.get(stream.completed())  # raises what ended the stream early, if anything did
+        except BaseException as error:  # looked at by the thread that waits
+            self.failures.append(error)
+
+
+def _keep(landed: Sequence[_Landed], receipts: Sequence[Row]) -> dict[str, Dataset]:
+    """Keep the blocks of the attempts that succeeded, and check that all their rows have come."""
+    wanted = {(row.partition, row.attempt): row.rows for row in receipts}
+    arrived = dict.fromkeys(wanted, 0)
+    groups: dict[str, list[_Landed]] = {}
+    for block in sorted(landed, key=lambda one: (one.label.partition, one.label.sequence)):
+        task = (block.label.partition, block.label.attempt)
+        if task in wanted:
+            arrived[task] += block.label.metadata.num_rows or 0
+            groups.setdefault(block.label.group, []).append(block)
+    short = [task for task in wanted if arrived[task] != wanted[task]]
+    if short:
+        partition, attempt = short[0]
+        raise HandoffError(
+            f"partition {partition} sent {wanted[short[0]]} rows in attempt {attempt} and {arrived[short[0]]} arrived; "
+            "this is a fault of Headrace's: please report it"
+        )
+    return {
+        group: _dataset([block.block for block in blocks], [block.label.metadata for block in blocks])
+        for group, blocks in groups.items()
+    }
+
+
+def _dataset(blocks: Sequence[ray.ObjectRef], metadata: Sequence[BlockMetadataWithSchema]) -> Dataset:
+    """Make a Dataset of blocks whose metadata is known.
+
+    Like `ray.data.from_arrow_refs`, but without its task per block, which would wait for a CPU that Spark holds.
+    """
+    context = DataContext.get_current().copy()
+    plan = LogicalPlan(FromArrow(list(blocks), list(metadata)), context)
+    return MaterializedDataset(plan, context, DatasetStats(metadata={"FromArrow": list(metadata)}, parent=None))

@@ -1,0 +1,192 @@
+"""Running a function of the user's over the rows."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Annotated, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, WithJsonSchema, field_validator
+
+from connectors.options import Items
+from connectors.source import ROW_ID, TEXT
+from pipelines.errors import StepError
+from pipelines.steps.columns import require_columns
+from pipelines.steps.step import Outcome, RowStep
+
+BatchFunction = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+
+class ArrowFunction(RowStep):
+    """Runs a function over batches of rows: it may change, add and leave out columns, and leave out rows.
+
+    ::
+
+        def short_only(batch):
+            return batch.filter(pc.less(pc.utf8_length(batch["text"]), 500))
+
+        ArrowFunction(function=short_only)
+
+    The rows that the function leaves out are rejected under `rule`; which ones they are is seen by their
+    ``row_id``. It gets any number of rows at a time, none at all included, and must do with each of them what
+    it would do with that row by itself. It makes no new rows.
+
+    Attributes:
+        function: the function, as ``module:function`` or itself. It takes a `pyarrow.RecordBatch` and returns
+            one, or a `pyarrow.Table`. A function that can be imported is kept by its name; any other (a
+            lambda, or one defined in a notebook) works as long as the pipeline stays in Python, and cannot be
+            written to YAML.
+        rule: the rule that rows which are left out are rejected under; None takes the function's own name.
+        output: Arrow's names for the types of the columns that the function adds or changes, by column, such
+            as ``{length: int64}``, or ``list<string>`` for lists. None are needed where calling the function
+            with no rows shows them.
+    """
+
+    function: Annotated[str | BatchFunction, WithJsonSchema({"type": "string", "pattern": "^[^:]+:[^:]+$"})]
+    rule: str | None = Field(default=None, min_length=1)
+    output: Items[str] = ()
+
+    @field_validator("function")
+    @classmethod
+    def _by_name_where_it_has_one(cls, value: str | BatchFunction) -> str | BatchFunction:
+        if isinstance(value, str):
+            _load(value)
+            return value
+        return _importable_name(value) or value
+
+    @field_validator("output")
+    @classmethod
+    def _are_types(cls, value: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        for _, name in value:
+            _type(name)
+        return value
+
+    def apply(self, batch: pa.RecordBatch) -> Outcome:
+        """Return the rows that the function returns, and reject those that it left out.
+
+        Raises:
+            StepError: the function returned something other than a batch with ``row_id``, or not the columns
+                that `output` says.
+        """
+        function = _load(self.function) if isinstance(self.function, str) else self.function
+        kept = self._checked(function(batch), batch.schema)
+        dropped = pc.invert(pc.is_in(batch.column(ROW_ID), value_set=kept.column(ROW_ID).cast(pa.string())))
+        rule = self.rule or getattr(function, "__name__", "function").strip("<>")
+        rules = pc.if_else(dropped, rule, pa.scalar(None, pa.string()))
+        shown = batch.column(TEXT) if TEXT in batch.schema.names else pa.nulls(batch.num_rows, pa.string())
+        return Outcome(kept, Outcome.mark(batch, rules, shown).rejected)
+
+    def output_schema(self, schema: pa.Schema) -> pa.Schema:
+        """Return the columns that come out: by `output` if given, else by calling the function with no rows.
+
+        Raises:
+            StepError: the function cannot be called with no rows, and `output` does not tell.
+        """
+        if self.output:
+            return self._declared(schema)
+        try:
+            return super().output_schema(schema)
+        except StepError:
+            raise
+        except Exception as error:
+            raise StepError(
+                f"{self.name}: the function {self.function} fails when it is called with no rows, which is "
+                f"how its columns are found: {type(error).__name__}: {error}. Make it work without rows, or "
+                "say which columns it adds or changes in the option output, like {length: int64}"
+            ) from error
+
+    def _checked(self, returned: object, schema: pa.Schema) -> pa.RecordBatch:
+        if isinstance(returned, pa.Table):
+            returned = _one_batch(returned)
+        if not isinstance(returned, pa.RecordBatch):
+            raise StepError(
+                f"{self.name}: the function {self.function} returned {type(returned).__name__}; it must "
+                "return a pyarrow.RecordBatch or a pyarrow.Table"
+            )
+        require_columns(f"{self.name}, after the function {self.function}", [ROW_ID], returned.schema.names)
+        if not self.output:
+            return returned
+        declared = self._declared(schema)
+        if set(returned.schema.names) != set(declared.names):
+            raise StepError(
+                f"{self.name}: the function {self.function} returned the columns "
+                f"{', '.join(returned.schema.names)}; by what goes in and the option output they should be "
+                f"{', '.join(declared.names)}. Name the columns that it adds in output; those that it takes "
+                "away are for the step select_columns"
+            )
+        return returned.select(declared.names).cast(declared)
+
+    def _declared(self, schema: pa.Schema) -> pa.Schema:
+        types = {name: _type(kind) for name, kind in self.output}
+        stay = [field.with_type(types.pop(field.name, field.type)) for field in schema]
+        return pa.schema(
+            [*stay, *(pa.field(name, kind) for name, kind in types.items())], metadata=schema.metadata
+        )
+
+
+def _load(name: str) -> BatchFunction:
+    """Return the function that ``module:function`` names.
+
+    Raises:
+        ValueError: there is none; the message says what is missing.
+    """
+    module_name, _, path = name.partition(":")
+    if not module_name or not path:
+        raise ValueError(
+            f"{name!r} does not name a function; write module:function, like my_steps:short_only"
+        )
+    try:
+        found: object = importlib.import_module(module_name)
+    except Exception as error:
+        raise ValueError(
+            f"{name!r}: importing {module_name} failed with {type(error).__name__}: {error}; the module must "
+            "be installed, or in the directory that the command is run from"
+        ) from error
+    for part in path.split("."):
+        if not hasattr(found, part):
+            functions = sorted(
+                key for key, one in vars(found).items() if callable(one) and not key.startswith("_")
+            )
+            raise ValueError(
+                f"{name!r}: {module_name} has no {path}; it has: {', '.join(functions) or 'no functions'}"
+            )
+        found = getattr(found, part)
+    if not callable(found):
+        raise ValueError(f"{name!r} is of type {type(found).__name__}, and not a function")
+    return cast(BatchFunction, found)
+
+
+def _importable_name(function: BatchFunction) -> str | None:
+    """Return ``module:function``, or None where another process would not find the function by it."""
+    module, path = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if not module or not path or module == "__main__":
+        return None
+    found: object = sys.modules.get(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return f"{module}:{path}" if found is function else None
+
+
+def _type(name: str) -> pa.DataType:
+    """Return the Arrow type of a name such as ``int64`` or ``list<string>``.
+
+    Raises:
+        ValueError: Arrow has no type of that name.
+    """
+    if name.startswith("list<") and name.endswith(">"):
+        return pa.list_(_type(name.removeprefix("list<").removesuffix(">")))
+    try:
+        return pa.type_for_alias(name)
+    except ValueError:
+        raise ValueError(
+            f"{name!r} is no name of an Arrow type that has one; such are: string, bool, int32, int64, "
+            "float32, float64, date32, timestamp[us], binary, and lists of them, like list<string>"
+        ) from None
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)

@@ -1,0 +1,217 @@
+"""Every option of every built-in counts: changing it changes equality and the hash, and YAML says it as Python does.
+
+The options are walked, so a new plug-in or option is tested as soon as it exists. Where another valid value cannot be
+guessed from an option's type, it stands in `VALUES`; what a plug-in cannot do without stands in `NEEDED`.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pytest
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from pipelines import Pipeline
+from pipelines.plugins import KINDS, STEP, Kind, Registry
+from pipelines.session_options import SessionOptions
+from pipelines.spec import parse
+from pipelines.spec_document import is_mapping_option
+from pipelines.spec_file import write_yaml
+from pipelines.steps import Split
+from tests.pipelines.sample_plugins import Learn
+
+SAMPLES = "tests.pipelines.sample_plugins"
+
+NEEDED: dict[str, dict[str, object]] = {
+    "source.csv": {"path": "/data"},
+    "source.json_lines": {"path": "/data"},
+    "source.memory": {"rows": [{"text": "a", "other": "b"}]},
+    "source.parquet": {"path": "/data"},
+    "source.spark_table": {"table": "news"},
+    "source.text_folder": {"path": "/data"},
+    "source.text_lines": {"path": "/data"},
+    "step.arrow_function": {"function": f"{SAMPLES}:identity"},
+    "step.map_labels": {"mapping": {"a": "b"}},
+    "step.select_columns": {"columns": ["a", "b"]},
+    "step.sql": {"query": "SELECT * FROM rows"},
+    "sink.csv": {"path": "/out"},
+    "sink.json_lines": {"path": "/out"},
+    "sink.parquet": {"path": "/out"},
+}
+
+Change = tuple[dict[str, object], object]
+"""The options that must be given (or, as None, left out) beside another value of an option, and that value."""
+
+VALUES: dict[str, Change] = {
+    "source.csv.columns": ({"header": False}, ["a", "b"]),
+    "source.csv.delimiter": ({}, ";"),
+    "source.csv.encoding": ({}, "latin-1"),
+    "source.csv.escape": ({}, "\\"),
+    "source.csv.header": ({"columns": []}, False),
+    "source.csv.quote": ({}, "'"),
+    "source.json_lines.encoding": ({}, "latin-1"),
+    "source.json_lines.types": ({}, {"a": "int64"}),
+    "source.memory.rows": ({}, [{"text": "b", "other": "b"}]),
+    "source.spark_table.format": ({"table": None}, "orc"),
+    "source.spark_table.options": (
+        {"table": None, "format": "jdbc"},
+        {"password": "${env:PASSWORD}", "fetchsize": 9},
+    ),
+    "source.spark_table.path": ({"table": None, "format": "orc"}, "/data"),
+    "source.spark_table.query": ({"table": None}, "SELECT 1"),
+    "source.text_folder.encoding": ({}, "latin-1"),
+    "source.text_lines.encoding": ({}, "latin-1"),
+    "source.text_lines.files": ({"path": None}, {"good": "/good.txt", "bad": "/bad.txt"}),
+    "step.arrow_function.function": ({}, "builtins:len"),
+    "step.arrow_function.output": ({}, {"length": "int64"}),
+    "step.select_columns.columns": ({}, ["a"]),
+    "step.split.values": ({"column": "part"}, {"dev": "validation"}),
+    "session.executor_memory": ({}, "2g"),
+    "session.object_store_memory": ({}, "2g"),
+    "session.spark_conf": ({}, {"spark.hadoop.fs.s3a.secret.key": "${env:KEY}"}),
+    "sink.csv.delimiter": ({}, ";"),
+}
+
+
+def built_ins() -> Iterator[tuple[str, Kind, type[BaseModel]]]:
+    registry = Registry.installed()
+    for kind in KINDS:
+        ours = {
+            one.name for one in registry.entry_points if one.dist is not None and one.dist.name == "headrace"
+        }
+        for name in registry.names(kind):
+            if name in ours:
+                yield f"{kind.name}.{name}", kind, registry.find(kind, name)
+
+
+BUILT_INS = {name: (kind, plugin) for name, kind, plugin in built_ins()}
+OPTIONS = [(name, option) for name, (_, plugin) in BUILT_INS.items() for option in plugin.model_fields]
+
+
+def pipeline_with(kind: Kind, plugin: BaseModel) -> Pipeline:
+    options: dict[str, Any] = {kind.section: (plugin,) if kind is STEP else plugin}
+    if kind.section == "train":
+        options["steps"] = (Split(),)
+    return Pipeline(name="x", **options)
+
+
+def other_value(name: str, option: str, field: FieldInfo, now: object) -> Change:
+    """Return another valid value of an option, and what must go with it."""
+    key = f"{name}.{option}"
+    if key in VALUES:
+        return VALUES[key]
+    value = guess(field.annotation, now)
+    if value is None:
+        pytest.fail(f"no other value of {key} can be guessed from {field.annotation}: add one to VALUES")
+    return {}, value
+
+
+def guess(annotation: object, now: object) -> object:
+    if typing.get_origin(annotation) is typing.Annotated:
+        return guess(typing.get_args(annotation)[0], now)
+    if is_mapping_option(annotation):
+        return {"some": "other"}
+    if annotation is bool:
+        return not now
+    if annotation is int:
+        return 3 if now is None else typing.cast(int, now) + 1
+    if annotation is float:
+        return 0.25 if not now else typing.cast(float, now) / 2
+    if annotation is str:
+        return f"{now or ''}other"
+    if typing.get_origin(annotation) is Literal:
+        return next(one for one in typing.get_args(annotation) if one != now)
+    if annotation == tuple[str, ...]:
+        return ["some", "other"]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        guesses = [guess(one, now) for one in typing.get_args(annotation) if one is not type(None)]
+        return next((one for one in guesses if one is not None), None)
+    return None
+
+
+def given(options: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def test_the_tables_name_nothing_that_is_not_there() -> None:
+    known = {f"{name}.{option}" for name, option in OPTIONS} | {
+        f"session.{one}" for one in SessionOptions.model_fields
+    }
+    assert VALUES.keys() <= known
+    assert NEEDED.keys() <= BUILT_INS.keys()
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS, ids=[f"{name}.{option}" for name, option in OPTIONS])
+def test_an_option_counts_and_yaml_says_it_as_python_does(name: str, option: str) -> None:
+    kind, plugin = BUILT_INS[name]
+    needed = NEEDED.get(name, {})
+    try:
+        start = plugin.model_validate(needed)
+        beside, value = other_value(name, option, plugin.model_fields[option], getattr(start, option))
+        before = pipeline_with(kind, _made(plugin, given({**needed, **beside}), option, start))
+        options = given({**needed, **beside, option: value})
+        after = pipeline_with(kind, plugin.model_validate(options))
+    except ValidationError as error:
+        pytest.fail(f"{name}.{option}: add what it needs to NEEDED, or a valid value to VALUES: {error}")
+
+    assert after != before
+    assert after.spec_hash != before.spec_hash
+    assert parse(after.to_yaml()) == after
+    entry = {"type": name.partition(".")[2], **options}
+    section = {kind.section: [entry] if kind is STEP else entry}
+    split = {"steps": ["split"]} if kind.section == "train" else {}
+    assert parse(write_yaml({"name": "x", **split, **section})) == after
+
+
+def _made(plugin: type[BaseModel], options: dict[str, object], option: str, start: BaseModel) -> BaseModel:
+    """Return the plug-in before the change; as it started where what goes with the new value is no use without it."""
+    try:
+        return plugin.model_validate(options)
+    except ValidationError:
+        assert option not in options
+        return start
+
+
+@pytest.mark.parametrize("option", SessionOptions.model_fields)
+def test_an_option_of_the_session_counts(option: str) -> None:
+    beside, value = other_value(
+        "session", option, SessionOptions.model_fields[option], getattr(SessionOptions(), option)
+    )
+    after = Pipeline(name="x", session=SessionOptions.model_validate({**beside, option: value}))
+    assert after != Pipeline(name="x")
+    assert after.spec_hash != Pipeline(name="x").spec_hash
+    assert parse(after.to_yaml()) == after
+    assert parse(write_yaml({"name": "x", "session": {**beside, option: value}})) == after
+
+
+CHANGED: dict[str, dict[str, Any]] = {
+    "version": {},
+    "name": {"name": "y"},
+    "source": {"source": BUILT_INS["source.csv"][1].model_validate({"path": "/data"})},
+    "steps": {"steps": (Split(),)},
+    "train": {"train": Learn(), "steps": (Split(),)},
+    "sink": {"sink": BUILT_INS["sink.csv"][1].model_validate({"path": "/out"})},
+    "session": {"session": SessionOptions(executors=2)},
+    "baselines": {"baselines": False},
+}
+
+
+@pytest.mark.parametrize("option", [one for one in Pipeline.model_fields if one != "version"])
+def test_an_option_of_the_pipeline_counts(option: str) -> None:
+    before = Pipeline.model_validate(
+        {"name": "x", **{key: one for key, one in CHANGED[option].items() if key != option}}
+    )
+    after = Pipeline.model_validate({"name": "x", **CHANGED[option]})
+    assert after != before
+    assert after.spec_hash != before.spec_hash
+    assert parse(after.to_yaml()) == after
+
+
+def test_there_is_one_version_so_that_it_cannot_change() -> None:
+    assert CHANGED.keys() == Pipeline.model_fields.keys()
+    with pytest.raises(ValidationError, match="known: 1;"):
+        Pipeline(name="x", version=2)
