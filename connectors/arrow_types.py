@@ -22,9 +22,9 @@ _WIDENED = {
 def plain_type(kind: pa.DataType) -> pa.DataType:
     """Return the type that columns of type `kind` are given, so that Spark and Ray see the same rows.
 
-    Encodings and layouts are undone (dictionaries, views, large offsets), unsigned integers widened to signed
-    ones, times rounded to microseconds, and a column of nothing but nulls taken for strings. A type that
-    Spark lacks (a time of day, a union) is left as it is; Spark says so when it is asked for.
+    Encodings and layouts are undone (dictionaries, views, large offsets), unsigned integers widened to signed ones,
+    times rounded to microseconds, and a column of nothing but nulls taken for strings. A type that Spark lacks (a
+    time of day, a union) is left as it is; Spark says so when it is asked for.
     """
     types = pa.types
     if types.is_dictionary(kind):

@@ -33,8 +33,7 @@ class ColumnNames:
         """Return how rows are made from the columns `found`.
 
         Raises:
-            SourceSchemaError: a column named here is absent, has a type that cannot be used, or would clash
-            with
+            SourceSchemaError: a column named here is absent, has a type that cannot be used, or would clash with
                 another column once it is renamed.
         """
         repeated = [name for name, count in Counter(found.names).items() if count > 1]
@@ -44,20 +43,14 @@ class ColumnNames:
             )
         renamed = self._renamed(found, origin)
         given = {source: target for target, source in renamed.items()}
-        fields = [
-            pa.field(target, _core_type(found, target, source, origin)) for target, source in renamed.items()
-        ]
+        fields = [pa.field(target, _core_type(found, target, source, origin)) for target, source in renamed.items()]
         if ROW_ID not in renamed:
             fields.insert(0, pa.field(ROW_ID, pa.string()))
         for field in found:
             if field.name in given:
                 continue
             if field.name in (TEXT, LABEL, ROW_ID):
-                taken = (
-                    f"and its column {renamed[field.name]!r} is to be"
-                    if field.name in renamed
-                    else "and ids are"
-                )
+                taken = f"and its column {renamed[field.name]!r} is to be" if field.name in renamed else "and ids are"
                 raise SourceSchemaError(
                     f"{origin} has a column named {field.name!r}, {taken} given that name; rename the column in the "
                     f"data, or name it in the option '{_OPTIONS[field.name]}'"
@@ -91,8 +84,7 @@ class Layout:
     """How rows are made from a table's columns; see `ColumnNames.over`.
 
     Attributes:
-        schema: the rows' columns: ``row_id``, ``text``, ``label`` if there is one, and the rest in their
-            order.
+        schema: the rows' columns: ``row_id``, ``text``, ``label`` if there is one, and the rest in their order.
         sources: the table's columns in the order of `schema`, without one for ``row_id`` if ids are made.
         keyed: True if ``row_id`` comes from a column.
         label_required: True if a row without a label is a bad row.
@@ -190,8 +182,7 @@ def _core_type(found: pa.Schema, target: str, source: str, origin: str) -> pa.Da
 def _is_scalar_label(kind: pa.DataType) -> bool:
     types = pa.types
     return any(
-        test(kind)
-        for test in (types.is_string, types.is_integer, types.is_floating, types.is_boolean, types.is_null)
+        test(kind) for test in (types.is_string, types.is_integer, types.is_floating, types.is_boolean, types.is_null)
     )
 
 

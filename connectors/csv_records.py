@@ -39,11 +39,11 @@ class Record:
 def read_records(part: FilePart, dialect: Dialect) -> Iterator[Record]:
     """Yield the records of a file in order; empty lines between them are none.
 
-    When the quoting of a record is broken, its first line alone is the bad record, and reading goes on with
-    the line after it: a stray quote must not swallow the good records that follow.
+    When the quoting of a record is broken, its first line alone is the bad record, and reading goes on with the line
+    after it: a stray quote must not swallow the good records that follow.
     """
-    # The limit is the csv module's own state and guards against what MAX_RECORD_BYTES guards against here;
-    # raising it takes nothing from other users of the module.
+    # The limit is the csv module's own state and guards against what MAX_RECORD_BYTES guards against here; raising it
+    # takes nothing from other users of the module.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD_BYTES + 1))
     feed = _Feed(read_lines(part), dialect.encoding)
     reader = csv.reader(

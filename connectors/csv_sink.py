@@ -16,8 +16,7 @@ from connectors.sink import Receipt, Sink
 
 
 class CsvSink(Sink):
-    """A directory of CSV files (UTF-8, strings quoted, a null as an empty field), one for each partition with
-    rows.
+    """A directory of CSV files (UTF-8, strings quoted, a null as an empty field), one for each partition with rows.
 
     Attributes:
         path: the directory, made if it is not there; on several machines, storage that all of them share.
@@ -47,20 +46,14 @@ class CsvSink(Sink):
             SinkError: a column is nested or holds bytes, which CSV has no way to write.
         """
         for field in schema:
-            if (
-                field.type.num_fields
-                or pa.types.is_binary(field.type)
-                or pa.types.is_large_binary(field.type)
-            ):
+            if field.type.num_fields or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
                 raise SinkError(
-                    f"column {field.name!r} holds {field.type}, which CSV cannot hold; use JsonLinesSink or ParquetSink, "
-                    "or leave the column out"
+                    f"column {field.name!r} holds {field.type}, which CSV cannot hold; use JsonLinesSink or "
+                    "ParquetSink, or leave the column out"
                 )
         self._target().begin(commit_id, schema)
 
-    def write(
-        self, commit_id: str, partition: int, attempt: int, batches: Iterable[pa.RecordBatch]
-    ) -> Receipt:
+    def write(self, commit_id: str, partition: int, attempt: int, batches: Iterable[pa.RecordBatch]) -> Receipt:
         """Stage one attempt's file; see `Sink.write`."""
         return self._target().write(commit_id, partition, attempt, batches, self._open)
 

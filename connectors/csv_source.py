@@ -23,26 +23,23 @@ from connectors.source import BadRow, Partition, PartitionedSource, Plan
 class Csv(PartitionedSource):
     """Files of comma-separated (or otherwise separated) records; all columns are strings.
 
-    Fields may be quoted and then hold delimiters and newlines. An empty field is null. Empty lines are no
-    records. A record with broken quoting, the wrong number of fields, bytes that are not text in the
-    encoding, a NUL byte or no text is a bad row; its position is the line that it begins on. ``row_id`` is
-    ``file:line`` unless `id_column` is given. Files ending in ``.gz`` or ``.zst`` are decompressed. A file is
-    read by one task, since a newline may be inside quotes anywhere.
+    Fields may be quoted and then hold delimiters and newlines. An empty field is null. Empty lines are no records. A
+    record with broken quoting, the wrong number of fields, bytes that are not text in the encoding, a NUL byte or no
+    text is a bad row; its position is the line that it begins on. ``row_id`` is ``file:line`` unless `id_column` is
+    given. Files ending in ``.gz`` or ``.zst`` are decompressed. A file is read by one task, since a newline may be
+    inside quotes anywhere.
 
     Attributes:
         path: a file, a directory, a glob, or ``package:NAME/sub/file``.
         text_column: the column that becomes ``text``.
-        label_column: the column that becomes ``label``, and must not be empty; None takes one named
-            ``label``, if there is one, as it is.
-        id_column: a key column, unique over all files, that becomes ``row_id``; None makes ids of file and
-            line.
+        label_column: the column that becomes ``label``, and must not be empty; None takes one named ``label``, if
+            there is one, as it is.
+        id_column: a key column, unique over all files, that becomes ``row_id``; None makes ids of file and line.
         delimiter: one character.
         quote: one character; None if fields are never quoted. Inside quotes, a doubled quote is a quote.
         escape: a character that takes the meaning from the one after it; None if there is none.
-        header: whether the first record of each file names the columns. Files may have them in different
-            orders.
-        columns: the columns' names where there is no header; empty calls them ``column_1``, ``column_2`` and
-            so on.
+        header: whether the first record of each file names the columns. Files may have them in different orders.
+        columns: the columns' names where there is no header; empty calls them ``column_1``, ``column_2`` and so on.
         encoding: of all files, decoded strictly.
     """
 
@@ -67,14 +64,10 @@ class Csv(PartitionedSource):
     @model_validator(mode="after")
     def _is_readable(self) -> Self:
         if self.header and self.columns:
-            raise ValueError(
-                "'columns' names the columns of files without a header; give it with header: false"
-            )
+            raise ValueError("'columns' names the columns of files without a header; give it with header: false")
         marks = [mark for mark in (self.delimiter, self.quote, self.escape) if mark is not None]
         if len(set(marks)) < len(marks):
-            raise ValueError(
-                f"'delimiter', 'quote' and 'escape' must be different characters; got {' '.join(marks)}"
-            )
+            raise ValueError(f"'delimiter', 'quote' and 'escape' must be different characters; got {' '.join(marks)}")
         return self
 
     def read_schema(self) -> pa.Schema:

@@ -16,7 +16,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -50,9 +50,7 @@ _SCHEMA = "schema.arrow"
 
 def _is_a_directory_path(path: str) -> str:
     if path.startswith(PACKAGE) or "://" in path:
-        raise ValueError(
-            f"a sink writes to a directory that every machine reaches by the same path; got {path!r}"
-        )
+        raise ValueError(f"a sink writes to a directory that every machine reaches by the same path; got {path!r}")
     return path
 
 
@@ -65,8 +63,8 @@ class FileTarget:
     """A directory that rows are committed to; does what `Sink` says, given a way to write one file.
 
     Files appear in the directory one by one as a commit goes on, each in one step; `_commits` tells a commit that
-    ended from one that was cut short. `abort`, or the next `begin` (of the same commit, or of any where the mode is not
-    ``append``), undoes the latter, and brings back what it had replaced.
+    ended from one that was cut short. `abort`, or the next `begin` (of the same commit, or of any where the mode is
+    not ``append``), undoes the latter, and brings back what it had replaced.
 
     Attributes:
         directory: where.
@@ -81,9 +79,7 @@ class FileTarget:
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
         """Prepare to stage; see `Sink.begin`."""
         if not _COMMIT_ID.fullmatch(commit_id):
-            raise SinkError(
-                f"commit id {commit_id!r} cannot be part of a file name; use letters, digits, '-' and '_'"
-            )
+            raise SinkError(f"commit id {commit_id!r} cannot be part of a file name; use letters, digits, '-' and '_'")
         with self._faults():
             self.directory.mkdir(parents=True, exist_ok=True)
             self._clear_unfinished(commit_id)
@@ -101,7 +97,7 @@ class FileTarget:
         batches: Iterable[pa.RecordBatch],
         open_writer: OpenWriter,
     ) -> Receipt:
-        """Stage one attempt; see `Sink.write`. Only partition 0 makes a file when it has no rows, to show the columns."""
+        """Stage one attempt; see `Sink.write`. Of empty partitions, only the first makes a file, to show columns."""
         staging = self._staging(commit_id)
         schema = self._staged_schema(commit_id)
         path = staging / f"{partition:05d}-{attempt}-{secrets.token_hex(8)}{self.suffix}"
@@ -157,8 +153,6 @@ class FileTarget:
 
     def _clear_staging(self, commit_id: str) -> None:
         shutil.rmtree(self._staging(commit_id), ignore_errors=True)
-        with suppress(OSError):  # It is not there, or another commit is staged in it.
-            (self.directory / _STAGING).rmdir()
 
     def _clear_unfinished(self, commit_id: str) -> None:
         """Undo what an earlier try at this commit left; and, where no one else may be writing, at any other."""
@@ -177,8 +171,8 @@ class FileTarget:
             )
         if foreign and self.mode == "overwrite":
             raise SinkError(
-                f"{self.directory} holds {foreign[0]!r}, which no sink has written, so it will not be overwritten; choose a "
-                "directory of its own for the data, or remove that yourself"
+                f"{self.directory} holds {foreign[0]!r}, which no sink has written, so it will not be overwritten; "
+                "choose a directory of its own for the data, or remove that yourself"
             )
         if self.mode == "append":
             self._check_same_columns(present, schema)
@@ -186,15 +180,13 @@ class FileTarget:
     def _check_same_columns(self, present: list[Path], schema: pa.Schema) -> None:
         other = [path.name for path in present if not path.name.endswith(self.suffix)]
         if other:
-            raise SinkError(
-                f"{self.directory} holds {other[0]!r}, so {self.suffix} files cannot be appended to it"
-            )
+            raise SinkError(f"{self.directory} holds {other[0]!r}, so {self.suffix} files cannot be appended to it")
         for manifest in sorted((self.directory / _COMMITS).glob("*.json")):
             columns = json.loads(manifest.read_text(encoding="utf-8"))["columns"]
             if columns != _columns(schema):
                 raise SinkError(
-                    f"{self.directory} holds rows of {_listed(columns)}, and rows of {_listed(_columns(schema))} cannot be "
-                    "appended to them; write to another directory, or set mode: overwrite"
+                    f"{self.directory} holds rows of {_listed(columns)}, and rows of {_listed(_columns(schema))} "
+                    "cannot be appended to them; write to another directory, or set mode: overwrite"
                 )
 
     def _named(self, commit_id: str, receipts: Sequence[Receipt]) -> dict[Path, Path]:
@@ -207,9 +199,7 @@ class FileTarget:
         }
         if len(set(files.values())) < len(files):
             raise SinkError(f"commit {commit_id} was given two receipts for one partition; give one for each")
-        lost = [
-            staged for staged, published in files.items() if not staged.exists() and not published.exists()
-        ]
+        lost = [staged for staged, published in files.items() if not staged.exists() and not published.exists()]
         if lost:
             raise SinkError(f"commit {commit_id}: {lost[0]} was staged and is not there; run the write again")
         return files
@@ -224,9 +214,7 @@ class FileTarget:
 
     def _bring_back(self, commit_id: str) -> None:
         for path in (self._staging(commit_id) / _REPLACED).glob("*"):
-            os.replace(
-                path, (self.directory / _COMMITS if path.suffix == ".json" else self.directory) / path.name
-            )
+            os.replace(path, (self.directory / _COMMITS if path.suffix == ".json" else self.directory) / path.name)
 
     def _staged_schema(self, commit_id: str) -> pa.Schema:
         path = self._staging(commit_id) / _SCHEMA
@@ -234,8 +222,8 @@ class FileTarget:
             return pa.ipc.read_schema(pa.py_buffer(path.read_bytes()))
         except OSError as error:
             raise SinkError(
-                f"{path} is not there: commit {commit_id} was not begun, or this machine does not see the directory that the "
-                "driver does; a sink's directory must be on storage that all machines share under one path"
+                f"{path} is not there: commit {commit_id} was not begun, or this machine does not see the directory "
+                "that the driver does; a sink's directory must be on storage that all machines share under one path"
             ) from error
 
     def _parts(self) -> list[Path]:

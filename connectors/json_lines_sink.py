@@ -18,8 +18,8 @@ from connectors.sink import Receipt, Sink
 class JsonLinesSink(Sink):
     """A directory of files of one JSON object a line (UTF-8), one file for each partition that has rows.
 
-    Dates and times are written in ISO 8601, decimals as strings, and numbers that JSON lacks (NaN,
-    infinities) as null.
+    Dates and times are written in ISO 8601, decimals as strings, and numbers that JSON lacks (NaN, infinities) as
+    null.
 
     Attributes:
         path: the directory, made if it is not there; on several machines, storage that all of them share.
@@ -40,13 +40,12 @@ class JsonLinesSink(Sink):
         for field in schema:
             if _holds_bytes(field.type):
                 raise SinkError(
-                    f"column {field.name!r} holds {field.type}, which JSON cannot hold; use ParquetSink, or leave it out"
+                    f"column {field.name!r} holds {field.type}, which JSON cannot hold; use ParquetSink, or leave it "
+                    "out"
                 )
         self._target().begin(commit_id, schema)
 
-    def write(
-        self, commit_id: str, partition: int, attempt: int, batches: Iterable[pa.RecordBatch]
-    ) -> Receipt:
+    def write(self, commit_id: str, partition: int, attempt: int, batches: Iterable[pa.RecordBatch]) -> Receipt:
         """Stage one attempt's file; see `Sink.write`."""
         return self._target().write(commit_id, partition, attempt, batches, self._open)
 

@@ -74,9 +74,7 @@ class JsonLines(PartitionedSource):
     ) -> Iterator[Plan]:
         """Yield the files, large ones split between lines; see `PartitionedSource.plan`. Reads the head."""
         if since is not None:
-            raise SourceError(
-                "JsonLines keeps no position, so it cannot read on from a cursor; leave 'since' out"
-            )
+            raise SourceError("JsonLines keeps no position, so it cannot read on from a cursor; leave 'since' out")
         files = find_files(self.path)
         yield Plan(divide(files, by_line=True, found=self._found(files)))
 
@@ -100,9 +98,7 @@ class JsonLines(PartitionedSource):
 
         yield from gather(self._records(part, found), convert)
 
-    def _records(
-        self, part: FilePart, found: pa.Schema
-    ) -> Iterator[tuple[int, tuple[int, list[object]]] | BadRow]:
+    def _records(self, part: FilePart, found: pa.Schema) -> Iterator[tuple[int, tuple[int, list[object]]] | BadRow]:
         coercers = [(field, coercer(field.type)) for field in found]
         for number, line in read_lines(part):
             if line.isspace():

@@ -32,9 +32,9 @@ def parse_type(name: str) -> pa.DataType:
 def infer_schema(rows: Iterable[Mapping[str, object]]) -> pa.Schema:
     """Return the columns that most of `rows` agree on, in the order in which they first appear.
 
-    Of each column, the kind (boolean, number, string, list, object) that most of its values are is taken, so
-    that a few stray values among the samples do not decide; numbers are int64 unless one of them has a
-    fraction. A column of nothing but nulls is taken for strings.
+    Of each column, the kind (boolean, number, string, list, object) that most of its values are is taken, so that a
+    few stray values among the samples do not decide; numbers are int64 unless one of them has a fraction. A column of
+    nothing but nulls is taken for strings.
     """
     return pa.schema([(name, _agreed(values)) for name, values in _columns(rows).items()])
 
@@ -42,8 +42,8 @@ def infer_schema(rows: Iterable[Mapping[str, object]]) -> pa.Schema:
 def coercer(kind: pa.DataType) -> Callable[[object], object]:
     """Return a function that takes a JSON value and returns it as Arrow takes it for a column of type `kind`.
 
-    The function raises `DriftError` for a value of another kind. A whole number passes for float64; nothing
-    else is converted, and in particular no string to a number or back.
+    The function raises `DriftError` for a value of another kind. A whole number passes for float64; nothing else is
+    converted, and in particular no string to a number or back.
     """
     if pa.types.is_list(kind):
         return _list_coercer(kind)

@@ -69,9 +69,7 @@ class Fault:
         """Return the bad row that has this fault; bytes are shown as text, what cannot be decoded as escapes."""
         head = value[:MAX_VALUE_CHARACTERS]
         shown = head.decode("utf-8", "backslashreplace") if isinstance(head, bytes) else head
-        return BadRow(
-            self.rule, self.reason, file.address, position, shown, row_id or f"{file.name}:{position}"
-        )
+        return BadRow(self.rule, self.reason, file.address, position, shown, row_id or f"{file.name}:{position}")
 
 
 def is_compressed(address: str) -> bool:
@@ -84,7 +82,8 @@ def open_address(address: str) -> Iterator[BinaryIO]:
     """Open a file for reading, decompressed as its suffix says.
 
     Raises:
-        SourceError: it cannot be opened, or (while it is read) it is truncated or not compressed as its suffix says.
+        SourceError: it cannot be opened, or (while it is read) it is truncated or not compressed as its
+        suffix says.
     """
     path = local_path(address)
     compression = _compression(address)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -28,15 +29,15 @@ _JSON_TYPES = (str, int, float, bool, type(None))
 
 
 class Rows:
-    """Rows as the option of a model: made of dictionaries, a pandas frame or an Arrow table; equal if the
-    content is.
+    """Rows as the option of a model: made of dictionaries, a pandas frame or an Arrow table; equal if the content is.
 
     Attributes:
         table: the rows.
     """
 
     def __init__(self, table: pa.Table) -> None:
-        self.table = table.combine_chunks()
+        # Taking every row lays the buffers out afresh: slices and what lies under a null would show in the digest.
+        self.table = table.take(np.arange(table.num_rows)).combine_chunks()
 
     @classmethod
     def of(cls, value: object) -> Rows:
@@ -78,8 +79,8 @@ class Rows:
         """
         if self.table.num_rows > MAX_SPEC_ROWS:
             raise ValueError(
-                f"Memory holds {self.table.num_rows:,} rows, and a spec at most {MAX_SPEC_ROWS:,}; write them to Parquet "
-                "and read them with ParquetSource"
+                f"Memory holds {self.table.num_rows:,} rows, and a spec at most {MAX_SPEC_ROWS:,}; write them to "
+                "Parquet and read them with ParquetSource"
             )
         rows: list[dict[str, object]] = self.table.to_pylist()
         if not all(_is_plain(row) for row in rows) or Rows.of(rows) != self:
@@ -100,9 +101,7 @@ class Rows:
         )
 
     @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, object]:
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, object]:
         """Describe what a spec holds: a list of objects."""
         return {"type": "array", "items": {"type": "object"}}
 
@@ -116,17 +115,16 @@ class RowRange(Partition):
 
 
 class Memory(PartitionedSource):
-    """Rows that the program holds already; sent to the executors with the source, so for small data and
-    tests.
+    """Rows that the program holds already; sent to the executors with the source, so for small data and tests.
 
-    Two are equal if their rows are, column by column, type by type. In a spec, `rows` is a list of objects. A
-    row without a text is a bad row. ``row_id`` is ``memory:N``, counted from 1, unless `id_column` is given.
+    Two are equal if their rows are, column by column, type by type. In a spec, `rows` is a list of objects. A row
+    without a text is a bad row. ``row_id`` is ``memory:N``, counted from 1, unless `id_column` is given.
 
     Attributes:
         rows: a list of dictionaries, a pandas frame (its index is left out) or an Arrow table.
         text_column: the column that becomes ``text``.
-        label_column: the column that becomes ``label``, and must not be null; None takes one named ``label``,
-            if there is one, as it is. A list column makes the rows multi-label.
+        label_column: the column that becomes ``label``, and must not be null; None takes one named ``label``, if
+            there is one, as it is. A list column makes the rows multi-label.
         id_column: a key column that becomes ``row_id``; None numbers the rows.
     """
 
@@ -149,19 +147,13 @@ class Memory(PartitionedSource):
     ) -> Iterator[Plan]:
         """Yield ranges of rows; see `PartitionedSource.plan`."""
         if since is not None:
-            raise SourceError(
-                "Memory keeps no position, so it cannot read on from a cursor; leave 'since' out"
-            )
+            raise SourceError("Memory keeps no position, so it cannot read on from a cursor; leave 'since' out")
         table = self.rows.table
         if not table.num_rows:
             raise EmptySourceError("Memory holds no rows; give it at least one")
         step = max(MIN_PARTITION_ROWS, -(-table.num_rows // 16))
         starts = range(0, table.num_rows, step)
-        yield Plan(
-            tuple(
-                RowRange(f"memory:{start + 1}", start, min(start + step, table.num_rows)) for start in starts
-            )
-        )
+        yield Plan(tuple(RowRange(f"memory:{start + 1}", start, min(start + step, table.num_rows)) for start in starts))
 
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the rows of a range."""
@@ -192,9 +184,7 @@ def _table(value: object) -> pa.Table:
     if isinstance(value, Sequence) and all(isinstance(row, Mapping) for row in value):
         names = list(dict.fromkeys(name for row in value for name in row))
         return pa.table({name: pa.array([row.get(name) for row in value]) for name in names})
-    raise ValueError(
-        f"a list of dictionaries, a pandas frame or an Arrow table is wanted, not {type(value).__name__}"
-    )
+    raise ValueError(f"a list of dictionaries, a pandas frame or an Arrow table is wanted, not {type(value).__name__}")
 
 
 def _is_plain(value: object) -> bool:

@@ -26,5 +26,5 @@ Items = Annotated[
     PlainSerializer(dict),
     WithJsonSchema({"type": "object", "additionalProperties": {"type": "string"}}),
 ]
-"""A mapping among a plug-in's options: given as one, written as one, and kept as sorted pairs, so that a
-frozen model can be hashed and the order in which its entries were written means nothing."""
+"""A mapping among a plug-in's options: given as one, written as one, and kept as sorted pairs, so that a frozen model
+can be hashed and the order in which its entries were written means nothing."""

@@ -34,9 +34,7 @@ class ParquetSink(Sink):
         """Prepare to stage; see `Sink.begin`."""
         self._target().begin(commit_id, schema)
 
-    def write(
-        self, commit_id: str, partition: int, attempt: int, batches: Iterable[pa.RecordBatch]
-    ) -> Receipt:
+    def write(self, commit_id: str, partition: int, attempt: int, batches: Iterable[pa.RecordBatch]) -> Receipt:
         """Stage one attempt's file; see `Sink.write`."""
         return self._target().write(commit_id, partition, attempt, batches, self._open)
 

@@ -63,18 +63,17 @@ class ParquetPartition(Partition):
 class ParquetSource(PartitionedSource):
     """Parquet files; a directory may be partitioned as Hive does it (``topic=sport/…``), which makes columns.
 
-    A row without a text, or with a text that is not UTF-8, is a bad row; its position is its number in the
-    file. ``row_id`` is ``file:row`` unless `id_column` is given. `plan` leaves out the row groups that the
-    predicate excludes by their statistics or their path, and the columns that are not wanted, except
-    ``row_id``, ``text`` and ``label``. Types that Spark lacks are widened, see `connectors.arrow_types`.
+    A row without a text, or with a text that is not UTF-8, is a bad row; its position is its number in the file.
+    ``row_id`` is ``file:row`` unless `id_column` is given. `plan` leaves out the row groups that the predicate
+    excludes by their statistics or their path, and the columns that are not wanted, except ``row_id``, ``text`` and
+    ``label``. Types that Spark lacks are widened, see `connectors.arrow_types`.
 
     Attributes:
         path: a file, a directory, a glob, or ``package:NAME/sub/file``.
         text_column: the column that becomes ``text``.
-        label_column: the column that becomes ``label``, and must not be null; None takes one named ``label``,
-            if there is one, as it is. A list column makes the rows multi-label.
-        id_column: a key column, unique over all files, that becomes ``row_id``; None makes ids of file and
-            row.
+        label_column: the column that becomes ``label``, and must not be null; None takes one named ``label``, if
+            there is one, as it is. A list column makes the rows multi-label.
+        id_column: a key column, unique over all files, that becomes ``row_id``; None makes ids of file and row.
     """
 
     path: PathOption
@@ -96,13 +95,11 @@ class ParquetSource(PartitionedSource):
     ) -> Iterator[Plan]:
         """Yield groups of row groups; see `PartitionedSource.plan`. Reads the footer of every file.
 
-        The predicate names columns as rows have them; one over a column that has another name in the files is
-        not used.
+        The predicate names columns as rows have them; one over a column that has another name in the files is not
+        used.
         """
         if since is not None:
-            raise SourceError(
-                "ParquetSource keeps no position, so it cannot read on from a cursor; leave 'since' out"
-            )
+            raise SourceError("ParquetSource keeps no position, so it cannot read on from a cursor; leave 'since' out")
         files = find_files(self.path)
         dataset = self._dataset(files)
         self._layout(dataset.schema)
@@ -181,9 +178,7 @@ def _runs(groups: Sequence[RowGroup]) -> Iterator[tuple[RowGroup, ...]]:
         yield tuple(run)
 
 
-def _partition(
-    run: tuple[RowGroup, ...], found: pa.Schema, wanted: tuple[str, ...] | None
-) -> ParquetPartition:
+def _partition(run: tuple[RowGroup, ...], found: pa.Schema, wanted: tuple[str, ...] | None) -> ParquetPartition:
     return ParquetPartition(f"{run[0].file.name}:{run[0].first_row}", run, found, wanted)
 
 

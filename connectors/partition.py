@@ -22,7 +22,7 @@ WANTED_PARTITIONS = 16
 """How many partitions a source of middling size is divided into: enough for the cores of a large machine."""
 
 MAX_FILES = 256
-"""Opening a file costs about as much as reading 4 KB of it or 100 KB over a network, so files count as well as bytes."""
+"""Opening a file costs as much as reading some kilobytes of it (over a network, 100), so files count like bytes."""
 
 _CHUNK = 1024 * 1024
 
@@ -62,13 +62,11 @@ class FilePartition(Partition):
     found: pa.Schema | None = None
 
 
-def divide(
-    files: Sequence[File], *, by_line: bool, found: pa.Schema | None = None
-) -> tuple[FilePartition, ...]:
+def divide(files: Sequence[File], *, by_line: bool, found: pa.Schema | None = None) -> tuple[FilePartition, ...]:
     """Group small files and, where lines can be read apart, split large ones; the same files give the same parts.
 
-    Splitting reads the file once to count its lines, since a row's id holds its line number. A compressed file
-    cannot be entered in the middle and stays whole.
+    Splitting reads the file once to count its lines, since a row's id holds its line number. A compressed file cannot
+    be entered in the middle and stays whole.
 
     Args:
         files: what there is to read, in order.

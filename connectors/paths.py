@@ -38,9 +38,9 @@ def _anchored(option: str, info: ValidationInfo) -> str:
 
 
 PathOption = Annotated[str, AfterValidator(_anchored)]
-"""A path among a plug-in's options. ``package:`` paths and URLs stay as written; a relative path is made
-absolute when the object is made, against the validation context's `BASE_DIRECTORY` (the spec's directory) or
-the working directory."""
+"""A path among a plug-in's options. ``package:`` paths and URLs stay as written; a relative path is made absolute
+when the object is made, against the validation context's `BASE_DIRECTORY` (the spec's directory) or the working
+directory."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,10 @@ def local_path(address: str) -> Path:
 def find_files(option: str, *, pattern: str | None = None) -> list[File]:
     """Return the files that a path option leads to, sorted by name.
 
-    Without a `pattern`, the option is a file, a directory (all files below it) or a glob (``*``, ``**``,
-    ``?``, ``[…]``; directories that it matches count with all below them). With one, it is a directory and
-    the pattern says which files below it. Files and directories whose names begin with ``.`` or ``_`` are
-    taken as hidden, unless the option names them, and links to directories are not followed, unless the
-    option names them.
+    Without a `pattern`, the option is a file, a directory (all files below it) or a glob (``*``, ``**``, ``?``,
+    ``[…]``; directories that it matches count with all below them). With one, it is a directory and the pattern says
+    which files below it. Files and directories whose names begin with ``.`` or ``_`` are taken as hidden, unless the
+    option names them, and links to directories are not followed, unless the option names them.
 
     Raises:
         SourceNotFoundError: there is nothing there; the message says what is beside it.
@@ -107,9 +106,7 @@ def find_files(option: str, *, pattern: str | None = None) -> list[File]:
         found = sorted({file for match in matches for file in _files_below(match, path)})
     if not found:
         raise EmptySourceError(
-            f"{option} holds no file"
-            + (f" that matches {wanted!r}" if wanted else "")
-            + f"; {_beside(path, None)}"
+            f"{option} holds no file" + (f" that matches {wanted!r}" if wanted else "") + f"; {_beside(path, None)}"
         )
     base = path.parent if path.is_file() else path
     address = os.path.dirname(root) if path.is_file() else root
@@ -117,8 +114,7 @@ def find_files(option: str, *, pattern: str | None = None) -> list[File]:
 
 
 def name_apart(files: Sequence[File]) -> list[File]:
-    """Rename files that several options led to, so that all have different names: by the path from where they
-    meet.
+    """Rename files that several options led to, so that all have different names: by the path from where they meet.
 
     Raises:
         SourceError: two options lead to the same file.
@@ -131,9 +127,7 @@ def name_apart(files: Sequence[File]) -> list[File]:
         return list(files)
     meet = os.path.commonpath([os.path.dirname(file.address) for file in outside])
     return [
-        file
-        if file.address.startswith(PACKAGE)
-        else replace(file, name=_shown(os.path.relpath(file.address, meet)))
+        file if file.address.startswith(PACKAGE) else replace(file, name=_shown(os.path.relpath(file.address, meet)))
         for file in files
     ]
 
@@ -180,9 +174,7 @@ def _package_directory(package: str, address: str) -> Path:
             f"{address}: the package {package!r} is not installed here; install it with: pip install {package}"
         )
     if not spec.submodule_search_locations:
-        raise SourceNotFoundError(
-            f"{address}: {package!r} is a single module, not a package, and holds no data files"
-        )
+        raise SourceNotFoundError(f"{address}: {package!r} is a single module, not a package, and holds no data files")
     return Path(next(iter(spec.submodule_search_locations)))
 
 

@@ -50,17 +50,13 @@ class Secret(RootModel[str]):
         kind, name = match.groups()
         if kind == "env":
             if name not in os.environ:
-                raise SecretError(
-                    f"{self.root}: the environment variable {name} is not set; export it and run again"
-                )
+                raise SecretError(f"{self.root}: the environment variable {name} is not set; export it and run again")
             return SecretStr(os.environ[name])
         try:
             return SecretStr(Path(name).read_text(encoding="utf-8").strip())
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise SecretError(
-                f"{self.root}: cannot read {name}: {reason}; mend the file or the reference"
-            ) from error
+            raise SecretError(f"{self.root}: cannot read {name}: {reason}; mend the file or the reference") from error
 
 
 def _setting(value: object) -> object:

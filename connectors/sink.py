@@ -49,9 +49,7 @@ class Sink(BaseModel, ABC):
         """
 
     @abstractmethod
-    def write(
-        self, commit_id: str, partition: int, attempt: int, batches: Iterable[pa.RecordBatch]
-    ) -> Receipt:
+    def write(self, commit_id: str, partition: int, attempt: int, batches: Iterable[pa.RecordBatch]) -> Receipt:
         """Stage one attempt's rows where no reader sees them, and say what was staged.
 
         Attempts never touch each other's staging. What an attempt that fails leaves behind is cleared by

@@ -170,7 +170,7 @@ class PartitionedSource(Source):
                 yield pa.RecordBatch.from_arrays([ids, *item.columns], schema=_with_row_id(item.schema))
 
     def row_schema(self) -> pa.Schema:
-        """Return the columns that `scan` yields: those of `read_schema`, and ``row_id`` first if it is not among them."""
+        """Return the columns that `scan` yields: those of `read_schema`, with ``row_id`` first if it is not there."""
         schema = self.read_schema()
         return schema if ROW_ID in schema.names else _with_row_id(schema)
 

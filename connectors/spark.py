@@ -34,9 +34,7 @@ def partitions_frame(spark: SparkSession, partitions: Sequence[Partition]) -> Da
     return spark.createDataFrame(tasks, _FRAME, verifySchema=False)
 
 
-def read_partitions(
-    source: PartitionedSource, batches: Iterable[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch | BadRow]:
+def read_partitions(source: PartitionedSource, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch | BadRow]:
     """Yield what `source` scans in the partitions that rows of a `partitions_frame` describe.
 
     For use inside ``mapInArrow``, in an executor's Python worker, which must be able to import the source's module.
@@ -78,8 +76,8 @@ def spark_to_arrow_schema(schema: StructType) -> pa.Schema:
             fields.extend(to_arrow_schema(StructType([field])))
         except PySparkException as error:
             raise SourceSchemaError(
-                f"column {field.name!r} holds {field.dataType.simpleString()}, which Arrow has no type for; convert it, "
-                "or leave it out"
+                f"column {field.name!r} holds {field.dataType.simpleString()}, which Arrow has no type for; convert "
+                "it, or leave it out"
             ) from error
     return pa.schema(fields)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pydantic import model_validator
@@ -17,7 +18,7 @@ from connectors.source import ROW_ID, SparkSource
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_NOT_FOUND = ("NOT_FOUND", "NO_SUCH", "PATH_NOT", "DATA_SOURCE_NOT_FOUND")
+_NOT_FOUND = re.compile(r"\[[A-Z_.]*NOT_FOUND[A-Z_.]*\]")
 
 
 class SparkTable(SparkSource):
@@ -33,8 +34,8 @@ class SparkTable(SparkSource):
         options: option to value, with `format`; a value may be a secret's reference (``${env:NAME}``,
             ``${file:PATH}``).
         text_column: the column that becomes ``text``.
-        label_column: the column that becomes ``label``; None takes one named ``label``, if there is one. An
-            array makes the rows multi-label.
+        label_column: the column that becomes ``label``; None takes one named ``label``, if there is one. An array
+            makes the rows multi-label.
         id_column: a key column that becomes ``row_id``; None numbers the rows by Spark partition.
     """
 
@@ -51,14 +52,10 @@ class SparkTable(SparkSource):
     def _has_exactly_one(self) -> Self:
         given = [name for name in ("table", "query", "format") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(
-                f"give exactly one of 'table', 'query' and 'format'; given: {', '.join(given) or 'none'}"
-            )
+            raise ValueError(f"give exactly one of 'table', 'query' and 'format'; given: {', '.join(given) or 'none'}")
         if self.format is None and (self.path is not None or self.options):
             raise ValueError(f"'path' and 'options' go with 'format', and not with '{given[0]}'")
-        open_secrets = [
-            name for name, value in self.options if isinstance(value, str) and sounds_secret(name)
-        ]
+        open_secrets = [name for name, value in self.options if isinstance(value, str) and sounds_secret(name)]
         if open_secrets:
             raise ValueError(
                 f"the name of the option {open_secrets[0]!r} says that it is a secret, and options are "
@@ -72,6 +69,7 @@ class SparkTable(SparkSource):
         Raises:
             SourceError: Spark cannot read it, for another reason than that it is not there.
         """
+        from py4j.protocol import Py4JJavaError
         from pyspark.errors import PySparkException
         from pyspark.sql import functions
 
@@ -79,15 +77,13 @@ class SparkTable(SparkSource):
 
         try:
             frame = self._frame(spark)
-            names = ColumnNames(self.text_column, self.label_column, self.id_column)
-            layout = names.over(spark_to_arrow_schema(frame.schema), self._origin())
         except PySparkException as error:
-            found = error.getErrorClass() or ""
-            kind = SourceNotFoundError if any(word in found for word in _NOT_FOUND) else SourceError
-            raise kind(f"{self._origin()}: {str(error).splitlines()[0]}") from error
-        targets = [
-            field for field in arrow_to_spark_schema(layout.schema) if layout.keyed or field.name != ROW_ID
-        ]
+            raise self._failure(str(error)) from self._shown_cause(error)
+        except Py4JJavaError as error:
+            raise self._failure(str(error.java_exception.getMessage())) from self._shown_cause(error)
+        names = ColumnNames(self.text_column, self.label_column, self.id_column)
+        layout = names.over(spark_to_arrow_schema(frame.schema), self._origin())
+        targets = [field for field in arrow_to_spark_schema(layout.schema) if layout.keyed or field.name != ROW_ID]
         return frame.select(
             *(
                 functions.col(f"`{source}`").cast(target.dataType).alias(target.name)
@@ -102,12 +98,23 @@ class SparkTable(SparkSource):
             return spark.sql(self.query)
         reader = spark.read.format(self.format or "")
         for name, value in self.options:
-            reader = reader.option(
-                name, value.resolve().get_secret_value() if isinstance(value, Secret) else value
-            )
+            reader = reader.option(name, value.resolve().get_secret_value() if isinstance(value, Secret) else value)
         if self.path is None:
             return reader.load()
         return reader.load(str(local_path(self.path)) if self.path.startswith(PACKAGE) else self.path)
+
+    def _failure(self, message: str) -> SourceError:
+        """Return the error for what Spark says, in one line and without the secrets that it was given."""
+        for _, value in self.options:
+            if isinstance(value, Secret):
+                message = message.replace(value.resolve().get_secret_value(), value.root)
+        line = next((line for line in message.splitlines() if line.strip()), "Spark gives no reason")
+        kind = SourceNotFoundError if _NOT_FOUND.match(line) else SourceError
+        return kind(f"{self._origin()}: {line}")
+
+    def _shown_cause(self, error: Exception) -> Exception | None:
+        # A store's own words may hold the password it was given, so they are not shown where there is one.
+        return None if any(isinstance(value, Secret) for _, value in self.options) else error
 
     def _origin(self) -> str:
         if self.format is not None:

@@ -7,16 +7,19 @@ A connector's author subclasses the contract and gives one fixture::
         def source(self, tmp_path):
             return ReviewStore(url=serve_reviews(tmp_path))
 
-The tests that run in Spark are marked ``spark`` and want a fixture named ``spark``, a SparkSession whose Python
-workers can import the connector's module.
+The tests that run in Spark are marked ``spark`` and want a fixture named ``spark``, a SparkSession whose
+Python workers can import the connector's module.
 """
+
+# The tests are named for what they hold a connector to, which is all that their docstrings could say.
+# ruff: noqa: D102
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pickle import dumps, loads
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import pyarrow as pa
 import pytest
@@ -25,7 +28,7 @@ from connectors.errors import BadRowError, SinkError
 from connectors.sink import Receipt, Sink
 from connectors.source import LABEL, ROW_ID, TEXT, BadRow, Partition, PartitionedSource
 
-Item = pa.RecordBatch | BadRow
+Item: TypeAlias = pa.RecordBatch | BadRow
 Scan = Callable[[PartitionedSource, Sequence[Partition]], list[Item]]
 Write = Callable[[Sink, str, Sequence[Sequence[pa.RecordBatch]]], list[Receipt]]
 

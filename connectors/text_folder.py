@@ -20,16 +20,16 @@ from connectors.source import BadRow, Partition, PartitionedSource, Plan
 class TextFolder(PartitionedSource):
     """Files of one text each, labelled by the directory that each file is in.
 
-    CRLF becomes LF; a byte order mark is left out. A file that is not text in the encoding, holds a NUL
-    byte, or is longer than `MAX_RECORD_BYTES` is a bad row. An empty file is a row with an empty text. Files
-    ending in ``.gz`` or ``.zst`` are decompressed. ``row_id`` is the file's path below `path`.
+    CRLF becomes LF; a byte order mark is left out. A file that is not text in the encoding, holds a NUL byte, or is
+    longer than `MAX_RECORD_BYTES` is a bad row. An empty file is a row with an empty text. Files ending in ``.gz`` or
+    ``.zst`` are decompressed. ``row_id`` is the file's path below `path`.
 
     Attributes:
         path: the directory, or ``package:NAME/sub/dir``.
         glob: which files below it.
         encoding: of all files, decoded strictly.
-        label_from_directory: whether the name of the directory that a file is in is its label; without it,
-            the rows have no labels.
+        label_from_directory: whether the name of the directory that a file is in is its label; without it, the rows
+            have no labels.
     """
 
     path: PathOption
@@ -51,9 +51,7 @@ class TextFolder(PartitionedSource):
     ) -> Iterator[Plan]:
         """Yield the files in groups; see `PartitionedSource.plan`. Reads no file."""
         if since is not None:
-            raise SourceError(
-                "TextFolder keeps no position, so it cannot read on from a cursor; leave 'since' out"
-            )
+            raise SourceError("TextFolder keeps no position, so it cannot read on from a cursor; leave 'since' out")
         yield Plan(divide(find_files(self.path, pattern=self.glob), by_line=False))
 
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:

@@ -23,10 +23,10 @@ from connectors.source import BadRow, Partition, PartitionedSource, Plan
 class TextLines(PartitionedSource):
     """Files of one text a line, each file with one label, or none.
 
-    Lines end with LF or CRLF; a byte order mark is left out; lines of nothing but white space hold no text
-    and are passed over, though their numbers count. A line that is not text in the encoding, holds a NUL
-    byte, or is longer than `MAX_RECORD_BYTES` is a bad row. ``row_id`` is ``file:line``. Files ending in
-    ``.gz`` or ``.zst`` are decompressed. Give either `path` or `files`.
+    Lines end with LF or CRLF; a byte order mark is left out; lines of nothing but white space hold no text and are
+    passed over, though their numbers count. A line that is not text in the encoding, holds a NUL byte, or is longer
+    than `MAX_RECORD_BYTES` is a bad row. ``row_id`` is ``file:line``. Files ending in ``.gz`` or ``.zst`` are
+    decompressed. Give either `path` or `files`.
 
     Attributes:
         path: a file, a directory, a glob, or ``package:NAME/sub/file``; rows have no labels.
@@ -41,9 +41,7 @@ class TextLines(PartitionedSource):
     @model_validator(mode="after")
     def _has_one_of_both(self) -> Self:
         if (self.path is None) == (not self.files):
-            raise ValueError(
-                "give either 'path' (lines without labels) or 'files' (label: path), and not both"
-            )
+            raise ValueError("give either 'path' (lines without labels) or 'files' (label: path), and not both")
         return self
 
     def read_schema(self) -> pa.Schema:
@@ -60,9 +58,7 @@ class TextLines(PartitionedSource):
     ) -> Iterator[Plan]:
         """Yield the files, large ones split between lines; see `PartitionedSource.plan`."""
         if since is not None:
-            raise SourceError(
-                "TextLines keeps no position, so it cannot read on from a cursor; leave 'since' out"
-            )
+            raise SourceError("TextLines keeps no position, so it cannot read on from a cursor; leave 'since' out")
         files = self._files()
         if not any(file.size for file in files):
             raise EmptySourceError(
@@ -82,9 +78,7 @@ class TextLines(PartitionedSource):
     def _files(self) -> list[File]:
         if self.path is not None:
             return find_files(self.path)
-        return name_apart(
-            [replace(file, label=label) for label, path in self.files for file in find_files(path)]
-        )
+        return name_apart([replace(file, label=label) for label, path in self.files for file in find_files(path)])
 
     def _rows(self, part: FilePart) -> Iterator[tuple[int, tuple[str, str, str | None]] | BadRow]:
         for number, line in read_lines(part):

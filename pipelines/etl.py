@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import pairwise
+from operator import itemgetter
 
 import pyarrow as pa
 from pyspark import Accumulator
@@ -56,8 +58,8 @@ class Etl:
         self._accounts: Accumulator[PassAccounts] = spark.sparkContext.accumulator({}, MergeAccounts())
         self._cached: list[DataFrame] = []
 
-    def to_ray(self, group_by: str | None = None) -> tuple[dict[str, Dataset], pa.Schema]:
-        """Compute the rows and land them in Ray: a Dataset for each value of `group_by`, and the columns they have.
+    def to_ray(self, group_by: str | None = None) -> dict[str, Dataset]:
+        """Compute the rows and land them in Ray: a Dataset for each value of `group_by`, or all in one named "".
 
         Raises:
             ConnectorError: the source cannot be read.
@@ -66,8 +68,7 @@ class Etl:
             LawError: rows in and rows out of a step do not add up.
         """
         with self._planned() as last:
-            groups = land(last.frame, last.schema, last.ending, group_by=group_by)
-        return groups, last.schema
+            return land(last.frame, last.schema, last.ending, group_by=group_by)
 
     def to_sink(self, sink: Sink) -> tuple[Receipt, ...]:
         """Compute the rows, write them to `sink`, and publish what the successful attempts have staged.
@@ -107,26 +108,26 @@ class Etl:
         for number, planned in enumerate(self._passes):
             names = [planned.feed, *(name for name, _ in planned.steps)]
             merged = [StepAccount(name) for name in names]
-            for (of_pass, _), account in sorted(self._accounts.value.items()):
+            for (of_pass, _), of_partition in sorted(self._accounts.value.items(), key=itemgetter(0)):
                 if of_pass == number:
-                    for into, one in zip(merged, account.steps, strict=True):
+                    for into, one in zip(merged, of_partition.steps, strict=True):
                         _add(into, one)
             if number:
                 _account_for_table_step(merged[0], found[-1], self._passes[number - 1])
             found += merged
         for account in found:
             account.check()
-        for before, after in zip(found, found[1:], strict=False):
+        for before, after in pairwise(found):
             if before.rows_out != after.rows_in:
                 raise LawError(
-                    f"{before.name} gave out {before.rows_out} rows and {after.name} took in {after.rows_in}; rows were "
-                    "lost or doubled between two passes"
+                    f"{before.name} gave out {before.rows_out} rows and {after.name} took in {after.rows_in}; rows "
+                    "were lost or doubled between two passes"
                 )
         return tuple(found)
 
     def rejections(self) -> Iterator[Rejection]:
         """Yield every rejected row, by pass and partition."""
-        for _, account in sorted(self._accounts.value.items()):
+        for _, account in sorted(self._accounts.value.items(), key=itemgetter(0)):
             yield from read_rejections(account)
 
     @contextmanager
@@ -139,8 +140,9 @@ class Etl:
                     frame = partitions_frame(self._spark, plan.partitions)
                     yield self._through(frame, ReadSource(self._source, feed), self._source.row_schema())
             else:
-                frame = self._source.load(self._spark) if isinstance(self._source, SparkSource) else self._source
-                assert isinstance(frame, DataFrame)
+                handed = self._source.load(self._spark) if isinstance(self._source, SparkSource) else self._source
+                assert isinstance(handed, DataFrame)
+                frame = handed
                 yield self._through(frame, NumberRows(feed), _numbered(spark_to_arrow_schema(frame.schema)))
         finally:
             while self._cached:

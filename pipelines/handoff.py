@@ -1,4 +1,4 @@
-"""From a Spark DataFrame to Ray Datasets, in memory, through Arrow.
+"""From a Spark DataFrame to Ray Datasets and back, in memory, through Arrow.
 
     executor's Python worker ── Arrow stream over a Unix socket ──> receiver, a Ray actor on the same node
                                                                         │ returns each block as it is filled
@@ -15,11 +15,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import ray
 from pyspark.sql import DataFrame, Row
+from ray.actor import ActorHandle
 from ray.data import DataContext, Dataset
 from ray.data._internal.logical.interfaces import LogicalPlan
 from ray.data._internal.logical.operators import FromArrow
@@ -30,14 +31,18 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from connectors.spark import arrow_to_spark_schema, spark_to_arrow_schema
 from pipelines.errors import HandoffError
+from pipelines.fetching import FetchFromRay
 from pipelines.landing import RECEIPTS, LandOnRay
 from pipelines.receiver import BlockLabel, Receiver
+from pipelines.sender import Sender
 from pipelines.spark_job import collect
 
 if TYPE_CHECKING:
     from pipelines.passes import Batches
+    from pipelines.session import Session
 
 _ANSWER_SECONDS = 60.0
+_STOP_SECONDS = 5.0
 
 
 def to_ray(frame: DataFrame) -> Dataset:
@@ -90,12 +95,46 @@ def empty_dataset(schema: pa.Schema) -> Dataset:
     return _dataset([ray.put(table)], [BlockMetadataWithSchema.from_block(table)])
 
 
+def to_spark(dataset: Dataset, session: Session) -> DataFrame:
+    """Return a frame of a Dataset's rows, in Arrow's types as Spark has them; one Spark partition for each block.
+
+    A lazy Dataset is computed now. The blocks must stay where they are for as long as the frame is used, which is at
+    most until the session releases Spark.
+
+    Raises:
+        HandoffError: the Dataset has to be computed and Spark holds every CPU, or its columns are not Arrow's.
+        SourceSchemaError: a column's type is none of Spark's.
+    """
+    if not isinstance(dataset, MaterializedDataset):
+        if ray.available_resources().get("CPU", 0.0) < 1:
+            raise HandoffError(
+                "the Dataset is lazy, and Spark holds every CPU that could compute it; call .materialize() on it before the "
+                "session starts Spark, or give the session fewer executor_cores"
+            )
+        dataset = dataset.materialize()
+    found = dataset.schema()
+    if found is None or not isinstance(found.base_schema, pa.Schema):
+        raise HandoffError(f"the Dataset's blocks are not Arrow tables ({found}); make it one of rows with named columns")
+    spark_schema = arrow_to_spark_schema(found.base_schema)
+    blocks = [block for bundle in dataset.iter_internal_ref_bundles() for block in bundle.block_refs]
+    senders = _on_each_node(Sender, blocks, spark_to_arrow_schema(spark_schema))
+    session.at_release(lambda: _end(senders))
+    fetch = FetchFromRay(_addresses(senders))
+    numbers = session.spark.range(0, len(blocks), 1, max(1, len(blocks)))
+    return numbers.mapInArrow(fetch, spark_schema)
+
+
+def frame_of(data: DataFrame | Dataset, session: Session) -> DataFrame:
+    """Return `data` as a frame of the session's Spark, whichever of the two it is."""
+    return data if isinstance(data, DataFrame) else to_spark(data, session)
+
+
 @dataclass(frozen=True)
 class _Landed:
     """A block in the object store, and what its receiver said of it."""
 
     label: BlockLabel
-    block: ray.ObjectRef
+    block: ray.ObjectRef[Any]
 
 
 @dataclass
@@ -105,24 +144,16 @@ class _Receivers:
     landed: list[_Landed] = field(default_factory=list)
     failures: list[BaseException] = field(default_factory=list)
     addresses: tuple[str, ...] = ()
-    _actors: list[ray.actor.ActorHandle] = field(default_factory=list)
+    _actors: list[ActorHandle[Any]] = field(default_factory=list)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> _Receivers:
-        actor = ray.remote(Receiver)
-        for node in ray.nodes():
-            if node["Alive"]:
-                here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-                self._actors.append(
-                    actor.options(num_cpus=0, max_concurrency=4, scheduling_strategy=here).remote()
-                )
+        self._actors = _on_each_node(Receiver)
         try:
-            self.addresses = tuple(
-                ray.get([receiver.address.remote() for receiver in self._actors], timeout=_ANSWER_SECONDS)
-            )
-        except ray.exceptions.RayError as error:
+            self.addresses = _addresses(self._actors)
+        except HandoffError:
             self.__exit__()
-            raise HandoffError(f"no receiver could be started within {_ANSWER_SECONDS:.0f} s: {error}") from error
+            raise
         for receiver in self._actors:
             stream = receiver.blocks.options(num_returns="streaming").remote()
             thread = threading.Thread(target=self._drain, args=(stream,), name="headrace-drain", daemon=True)
@@ -154,8 +185,7 @@ class _Receivers:
             ) from self.failures[0]
 
     def __exit__(self, *_: object) -> None:
-        for receiver in self._actors:
-            ray.kill(receiver)
+        _end(self._actors)
         for thread in self._threads:
             thread.join(_ANSWER_SECONDS)
 
@@ -166,6 +196,36 @@ class _Receivers:
             ray.get(stream.completed())  # raises what ended the stream early, if anything did
         except BaseException as error:  # looked at by the thread that waits
             self.failures.append(error)
+
+
+def _on_each_node(kind: type, *arguments: object) -> list[ActorHandle[Any]]:
+    """Start an actor on every living node; it asks for no CPU, and answers while it works."""
+    actor = ray.remote(kind)
+    return [
+        actor.options(
+            num_cpus=0,
+            max_concurrency=4,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+        ).remote(*arguments)
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def _addresses(actors: Sequence[ActorHandle[Any]]) -> tuple[str, ...]:
+    try:
+        return tuple(ray.get([actor.address.remote() for actor in actors], timeout=_ANSWER_SECONDS))
+    except ray.exceptions.RayError as error:
+        raise HandoffError(
+            f"an end of the hand-over did not start within {_ANSWER_SECONDS:.0f} s: {error}; see `ray status`"
+        ) from error
+
+
+def _end(actors: Sequence[ActorHandle[Any]]) -> None:
+    """Let the actors take their sockets away, and end them."""
+    ray.wait([actor.stop.remote() for actor in actors], num_returns=len(actors), timeout=_STOP_SECONDS)
+    for actor in actors:
+        ray.kill(actor)
 
 
 def _keep(landed: Sequence[_Landed], receipts: Sequence[Row]) -> dict[str, Dataset]:
@@ -191,7 +251,7 @@ def _keep(landed: Sequence[_Landed], receipts: Sequence[Row]) -> dict[str, Datas
     }
 
 
-def _dataset(blocks: Sequence[ray.ObjectRef], metadata: Sequence[BlockMetadataWithSchema]) -> Dataset:
+def _dataset(blocks: Sequence[ray.ObjectRef[Any]], metadata: Sequence[BlockMetadataWithSchema]) -> Dataset:
     """Make a Dataset of blocks whose metadata is known.
 
     Like `ray.data.from_arrow_refs`, but without its task per block, which would wait for a CPU that Spark holds.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,7 +58,7 @@ class LandOnRay:
         partition, attempt = current_task()
         rows = 0
         try:
-            with _connect(self.addresses) as connection:
+            with connect(self.addresses) as connection:
                 with connection.makefile("wb") as stream:
                     stream.write(json.dumps({"partition": partition, "attempt": attempt}).encode() + b"\n")
                     with pa.ipc.new_stream(stream, self.schema) as writer:
@@ -85,11 +85,17 @@ def _groups(batch: pa.RecordBatch, column: str | None) -> Iterator[tuple[str, pa
         yield value or "", batch.filter(same)
 
 
-def _connect(addresses: Sequence[str]) -> socket.socket:
+def connect(addresses: Sequence[str]) -> socket.socket:
+    """Return a connection to the actor on this node: the first of `addresses` that this file system has.
+
+    Raises:
+        HandoffError: there is none.
+        OSError: it does not answer.
+    """
     here = [address for address in addresses if os.path.exists(address)]
     if not here:
         raise HandoffError(
-            f"no receiver on this node: none of {', '.join(addresses) or 'no address'} exists here; executors must run "
+            f"no end of the hand-over on this node: none of {', '.join(addresses) or 'no address'} exists here; executors must run "
             "on nodes of the Ray cluster that the driver is connected to"
         )
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -227,9 +227,7 @@ def _logged_warnings() -> Iterator[None]:
         if file is not None:
             before(message, category, filename, lineno, file, line)
             return
-        logging.getLogger("py.warnings").warning(
-            "%s:%s: %s: %s", filename, lineno, category.__name__, message
-        )
+        logging.getLogger("py.warnings").warning("%s:%s: %s: %s", filename, lineno, category.__name__, message)
 
     warnings.showwarning = log_warning
     try:

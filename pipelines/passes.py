@@ -11,7 +11,7 @@ place, so retries and speculation count nothing twice.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -31,7 +31,7 @@ from pipelines.accounting import MAX_EXAMPLES, Rejection, StepAccount
 from pipelines.steps.kernel import run_step
 from pipelines.steps.step import REJECTED_RULE, REJECTED_VALUE, Outcome, RowStep
 
-Batches = Iterator[pa.RecordBatch]
+Batches = Iterable[pa.RecordBatch]
 
 REJECTIONS = pa.schema(
     [
@@ -105,7 +105,9 @@ class _Tally:
 class Feed(Protocol):
     """What a pass begins with: turns what Spark hands in into rows with ``row_id`` and ``text``."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The name that its rows are counted under."""
 
     def rows(self, batches: Batches, account: StepAccount, reject: Callable[[list[Rejection]], None]) -> Batches:
         """Yield the rows to keep, count all of them in `account`, and hand the others to `reject`."""
@@ -245,7 +247,7 @@ def read_rejections(account: PassAccount) -> Iterator[Rejection]:
 
 def _fed(feed: Feed, batches: Batches, tally: _Tally) -> Batches:
     account = tally.open(feed.name)
-    rows = feed.rows(batches, account, lambda rejected: tally.reject(account, rejected))
+    rows = iter(feed.rows(batches, account, lambda rejected: tally.reject(account, rejected)))
     while True:
         begun = time.perf_counter()
         batch = next(rows, None)

@@ -132,7 +132,8 @@ class Pipeline(BaseModel):
         """Return the spec as YAML for a record, even where a lambda makes `to_yaml` refuse.
 
         A function or class without a name that can be imported is shown with a digest of its code, so a
-        description need not load.
+        description         A function or class without a name that can be imported is shown with a digest of its code, and rows in
+        memory as a digest of their content, so a description need not load.
 
         Raises:
             SpecError: an option holds something that is not data.
@@ -207,7 +208,5 @@ def shape_faults(steps: Sequence[type[BaseModel]], *, trains: bool, sinks: bool)
             )
         )
     if splits > 1:
-        faults.append(
-            ("steps", f"{splits} steps split the rows, and the last would undo the others; keep one")
-        )
+        faults.append(("steps", f"{splits} steps split the rows, and the last would undo the others; keep one"))
     return faults

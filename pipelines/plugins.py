@@ -96,9 +96,7 @@ class Registry:
         """
         for name in self.names(kind):
             values = self._candidates(kind, name)
-            if len(values) == 1 and all(
-                _may_be(one, plugin) and _load(kind, one) is plugin for one in values.values()
-            ):
+            if len(values) == 1 and all(_may_be(one, plugin) and _load(kind, one) is plugin for one in values.values()):
                 return name
         return f"{plugin.__module__}:{plugin.__qualname__}"
 
@@ -107,9 +105,7 @@ class Registry:
         if not candidates:
             raise SpecError(self._unknown(kind, name))
         if len(candidates) > 1:
-            claims = " and ".join(
-                f"{_distribution(one)} ({value})" for value, one in sorted(candidates.items())
-            )
+            claims = " and ".join(f"{_distribution(one)} ({value})" for value, one in sorted(candidates.items()))
             raise SpecError(
                 f"{kind.name} {name!r} is registered by {claims}; name the one that you mean as module:Class"
             )
@@ -144,9 +140,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def _from_module(kind: Kind, name: str) -> object:
     module_name, _, path = name.partition(":")
     if not module_name or not path:
-        raise SpecError(
-            f"{name!r} does not name a {kind.name}: write module:Class, like my_package.steps:Shorten"
-        )
+        raise SpecError(f"{name!r} does not name a {kind.name}: write module:Class, like my_package.steps:Shorten")
     try:
         found: object = importlib.import_module(module_name)
     except Exception as error:

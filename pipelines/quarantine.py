@@ -49,9 +49,7 @@ class QuarantineWriter:
             ValueError: the writer is not open.
         """
         if self._file is None:
-            raise ValueError(
-                f"the quarantine {self.path} is not open for writing; use it in a with statement"
-            )
+            raise ValueError(f"the quarantine {self.path} is not open for writing; use it in a with statement")
         for rejection in rejections:
             self._file.write(json.dumps(asdict(rejection), ensure_ascii=False) + "\n")
             self.rows += 1

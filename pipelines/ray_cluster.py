@@ -7,6 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import psutil
 import ray
@@ -27,7 +28,7 @@ def start_ray(options: SessionOptions) -> None:
     Raises:
         SessionError: there is no cluster at the address, or Ray did not start.
     """
-    settings: dict[str, object] = {"address": options.address or "local"}
+    settings: dict[str, Any] = {"address": options.address or "local"}
     if options.address is None:
         settings["include_dashboard"] = options.dashboard
         if options.object_store_memory is not None:

@@ -72,10 +72,11 @@ class Receiver:
             yield block
 
     def stop(self) -> None:
-        """Take no further senders, and end `blocks` after what has been acknowledged."""
-        os.unlink(self._path)
-        self._listener.close()
-        self._full.put(None)
+        """Take no further senders, and end `blocks` after what has been acknowledged; safe to call again."""
+        if self._path.exists():
+            os.unlink(self._path)
+            self._listener.close()
+            self._full.put(None)
 
     def _accept(self) -> None:
         while True:

@@ -118,7 +118,7 @@ def report_data(content: ReportContent) -> dict[str, object]:
         `ReportContent`.
         verdict: the fields of `Verdict`; null for a run that trains nothing.
         evaluation: `Evaluation.as_dict` of the model; null for a run that trains nothing.
-        baselines: for each, ``name`` and ``evaluation`` (as above).
+        baselines: for each, ``name``, ``train_rows``, ``sampled`` and ``evaluation`` (as above).
         best_epoch, epochs: the fields of `Epoch` for each epoch.
         splits: rows by split.
         steps: for each, what `account_data` gives: name, in, created, out, rejected (by rule), seconds,
@@ -134,16 +134,13 @@ def report_data(content: ReportContent) -> dict[str, object]:
         "seconds": content.seconds,
         "verdict": None if evaluation is None else asdict(judge(evaluation, content.baselines)),
         "evaluation": None if evaluation is None else evaluation.as_dict(),
-        "baselines": [
-            {"name": one.name, "evaluation": one.evaluation.as_dict()} for one in content.baselines
-        ],
+        "baselines": [_baseline_data(one) for one in content.baselines],
         "best_epoch": content.best_epoch,
         "epochs": [asdict(epoch) for epoch in content.epochs],
         "splits": dict(content.splits),
         "steps": [account_data(account) for account in content.accounts],
         "stages": [
-            {"name": stage.name, "started": stage.started, "seconds": stage.seconds}
-            for stage in _ended(content.stages)
+            {"name": stage.name, "started": stage.started, "seconds": stage.seconds} for stage in _ended(content.stages)
         ],
         "versions": dict(content.versions),
         "output": content.output,
@@ -186,7 +183,7 @@ def judge(evaluation: Evaluation, baselines: Sequence[Baseline]) -> Verdict:
         return Verdict("alone", "", 0.0, 0.0, f"{opening}; there is no baseline to hold it against.")
     strongest = max(baselines, key=lambda one: one.evaluation.accuracy)
     other = strongest.evaluation.accuracy
-    points, margin = 100 * (accuracy - other), 100 * _margin(accuracy, other, rows)
+    points, margin = 100 * (accuracy - other), 100 * _margin(evaluation, strongest.evaluation)
     standing: Literal["ahead", "behind", "level"]
     standing = "level" if abs(points) <= margin else "ahead" if points > 0 else "behind"
     against = f"{strongest.name} ({other:.3f}), the strongest baseline"
@@ -199,10 +196,10 @@ def judge(evaluation: Evaluation, baselines: Sequence[Baseline]) -> Verdict:
     return Verdict(standing, strongest.name, points, margin, f"{opening}: {apart} {against}{ending}")
 
 
-def _margin(one: float, other: float, rows: int) -> float:
-    size = rows + 2
-    shares = [(share * rows + 1) / size for share in (one, other)]
-    return 1.96 * math.sqrt(sum(share * (1 - share) / size for share in shares))
+def _margin(*scored: Evaluation) -> float:
+    sizes = [one.rows + 2 for one in scored]
+    shares = [(one.accuracy * one.rows + 1) / size for one, size in zip(scored, sizes, strict=True)]
+    return 1.96 * math.sqrt(sum(share * (1 - share) / size for share, size in zip(shares, sizes, strict=True)))
 
 
 def _points(points: float) -> str:
@@ -233,18 +230,28 @@ def _view(content: ReportContent) -> dict[str, object]:
         "verdict": None,
     }
     if evaluation is not None:
+        baselines = sorted(content.baselines, key=lambda one: -one.evaluation.accuracy)
         large = len(evaluation.labels) > MAX_TABLE_CLASSES
         view |= {
             "verdict": judge(evaluation, content.baselines),
             "scored": [
                 ("this model", evaluation),
-                *((one.name, one.evaluation) for one in content.baselines),
+                *((one.name, one.evaluation) for one in baselines),
             ],
             "reliability_plot": reliability_plot(evaluation.reliability),
             "confusion_plot": confusion_plot(evaluation.confusion) if large else None,
             "confusions": _confusions(evaluation),
         }
     return view
+
+
+def _baseline_data(baseline: Baseline) -> dict[str, object]:
+    return {
+        "name": baseline.name,
+        "train_rows": baseline.train_rows,
+        "sampled": baseline.sampled,
+        "evaluation": baseline.evaluation.as_dict(),
+    }
 
 
 def _confusions(evaluation: Evaluation) -> list[tuple[str, str, int, float]]:

@@ -76,9 +76,7 @@ def read_run(root: Path, run_id: str, pipeline: str | None = None) -> PastRun:
         return _read(found[0])
     shown = sorted((f"{one.parent.name}/{one.name}" for one in found or directories), reverse=True)[:5]
     if found:
-        raise RunRecordError(
-            f"{run_id!r} could be any of {', '.join(shown)}; give more of the id, or the pipeline"
-        )
+        raise RunRecordError(f"{run_id!r} could be any of {', '.join(shown)}; give more of the id, or the pipeline")
     raise RunRecordError(
         f"there is no run {run_id!r} in {root}; "
         + (f"the latest are {', '.join(shown)}" if shown else "there are no runs there at all")
@@ -97,9 +95,7 @@ def _read(directory: Path) -> PastRun:
     faults += stage_faults
     status = _status(record)
     if record and status is None:
-        faults.append(
-            f"{directory / 'run.json'}: status {record.get('status')!r} is not one that a run can have"
-        )
+        faults.append(f"{directory / 'run.json'}: status {record.get('status')!r} is not one that a run can have")
     if status != "running" and partial_path(directory / "quarantine.jsonl").exists():
         faults.append(f"{partial_path(directory / 'quarantine.jsonl')}: the rejected rows are not all in it")
     seconds = record.get("seconds")

@@ -70,6 +70,7 @@ class Session:
         self._undo = ExitStack()
         self._java: Java | None = None
         self._spark: _Spark | None = None
+        self._at_release = ExitStack()
 
     @property
     def spark(self) -> SparkSession:
@@ -124,8 +125,15 @@ class Session:
     def release_spark(self) -> None:
         """Give Spark's CPUs, memory and JVMs back while Ray goes on; `start_spark` brings a new one up."""
         spark, self._spark = self._spark, None
-        if spark is not None:
-            spark.stop()
+        try:
+            self._at_release.close()
+        finally:
+            if spark is not None:
+                spark.stop()
+
+    def at_release(self, undo: Callable[[], None]) -> None:
+        """Have `undo` called when Spark is released: for what its frames need until then."""
+        self._at_release.callback(undo)
 
     def close(self) -> None:
         """Undo all that was started; safe to call again."""

@@ -127,9 +127,7 @@ class _Reading:
         top = self._document.value
         if not isinstance(top, dict):
             is_what = "it is empty" if top is None else f"this is {shown(top)}"
-            self._report(
-                (), f"a spec is a mapping with name:, source:, steps: and train: or sink:; {is_what}"
-            )
+            self._report((), f"a spec is a mapping with name:, source:, steps: and train: or sink:; {is_what}")
         elif not self._version_is_known(top):
             self._report(("version",), version_fault(top["version"]))
         else:
@@ -161,9 +159,7 @@ class _Reading:
             values[kind.section] = made if kind is STEP else next(iter(made), None)
         steps = [one for one in classes[STEP.section] if one is not None]
         if len(steps) == len(classes[STEP.section]):
-            for section, message in shape_faults(
-                steps, trains=bool(classes["train"]), sinks=bool(classes["sink"])
-            ):
+            for section, message in shape_faults(steps, trains=bool(classes["train"]), sinks=bool(classes["sink"])):
                 self._report((section,), message)
         return values
 
@@ -177,15 +173,11 @@ class _Reading:
             return []
         return [self._plugin(kind, (kind.section, position), one) for position, one in enumerate(raw)]
 
-    def _plugin(
-        self, kind: Kind, path: SpecPath, raw: object
-    ) -> tuple[type[BaseModel] | None, BaseModel | None]:
+    def _plugin(self, kind: Kind, path: SpecPath, raw: object) -> tuple[type[BaseModel] | None, BaseModel | None]:
         """Return the class of a plug-in and the plug-in; None for what is at fault."""
         options = {"type": raw} if isinstance(raw, str) else raw
         if not isinstance(options, dict):
-            self._report(
-                path, f"must be the name of a {kind.name}, or type: and its options, not {shown(raw)}"
-            )
+            self._report(path, f"must be the name of a {kind.name}, or type: and its options, not {shown(raw)}")
             return None, None
         name = options.get("type")
         if not isinstance(name, str):
@@ -207,9 +199,7 @@ class _Reading:
     def _no_type(self, kind: Kind, options: dict[object, object]) -> str:
         known = self._registry.names(kind)
         if "type" in options and options["type"] is not None:
-            return (
-                f"must be the name of a {kind.name}, not {shown(options['type'])}; known: {', '.join(known)}"
-            )
+            return f"must be the name of a {kind.name}, not {shown(options['type'])}; known: {', '.join(known)}"
         named = [key for key in options if key in known]
         hint = f"write type: {named[0]}, and its options beside it" if named else f"known: {', '.join(known)}"
         return f"a {kind.name} needs type:; {hint}"

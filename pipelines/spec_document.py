@@ -33,8 +33,7 @@ def to_document(pipeline: Pipeline, *, exact: bool) -> dict[str, object]:
     Args:
         pipeline: the pipeline.
         exact: refuse what would not come back as it was; without, a function that cannot be imported is
-            written with a digest of its code, and rows in memory that are no plain data by a digest of their
-            content.
+            written with a digest of its code, and rows in memory as a digest of their content.
 
     Raises:
         SpecError: an option holds something that is not data; or, when exact, that would not come back.
@@ -74,12 +73,12 @@ def _options(model: BaseModel, where: str, exact: bool) -> dict[str, object]:
 
 
 def _option(model: BaseModel, field: str, where: str, exact: bool) -> object:
+    digest = getattr(getattr(model, field), "digest", None)
+    if isinstance(digest, str) and not exact:
+        return f"sha256:{digest}"
     try:
         value = model.model_dump(mode="python", include={field})[field]
     except PydanticSerializationError as error:
-        digest = getattr(getattr(model, field), "digest", None)
-        if isinstance(digest, str) and not exact:
-            return f"sha256:{digest}"
         reason = re.sub(r"^Error calling function `.*?`: \w+: ", "", str(error))
         raise SpecError(f"{where}: {reason}") from error
     if is_mapping_option(type(model).model_fields[field].annotation):
@@ -96,12 +95,7 @@ def is_mapping_option(annotation: object) -> bool:
     if typing.get_origin(annotation) is not tuple or len(outer) != 2 or outer[1] is not Ellipsis:
         return False
     inner = typing.get_args(outer[0])
-    return (
-        typing.get_origin(outer[0]) is tuple
-        and len(inner) == 2
-        and inner[0] is str
-        and inner[1] is not Ellipsis
-    )
+    return typing.get_origin(outer[0]) is tuple and len(inner) == 2 and inner[0] is str and inner[1] is not Ellipsis
 
 
 def _plain(value: object, where: str, exact: bool) -> object:
@@ -176,9 +170,7 @@ def _code(thing: object) -> object:
 
 
 def _compiled(code: types.CodeType) -> object:
-    constants = [
-        _compiled(one) if isinstance(one, types.CodeType) else _plain_or_type(one) for one in code.co_consts
-    ]
+    constants = [_compiled(one) if isinstance(one, types.CodeType) else _plain_or_type(one) for one in code.co_consts]
     return [code.co_code.hex(), list(code.co_names), list(code.co_varnames), constants]
 
 

@@ -17,9 +17,7 @@ _SHOWN_CHARACTERS = 60
 _SHOWN_FAULTS = 30
 
 
-def option_faults(
-    error: ValidationError, model: type[BaseModel], options: object, what: str
-) -> list[tuple[Path, str]]:
+def option_faults(error: ValidationError, model: type[BaseModel], options: object, what: str) -> list[tuple[Path, str]]:
     """Return what is wrong with a model's options: each path below them once, and what is wrong there.
 
     Args:
@@ -32,7 +30,8 @@ def option_faults(
     for detail in error.errors(include_url=False):
         path, message = _fault(detail, model, options, what)
         found.setdefault(path, []).append(message)
-    return [(path, _joined(messages)) for path, messages in found.items()]
+    # Of a union, the member that the options come nearest to says most: its faults are inside of the value.
+    return [(path, _joined(messages)) for path, messages in found.items() if not _is_around(path, found)]
 
 
 def unknown_option(name: str, model: type[BaseModel], what: str) -> str:
@@ -62,12 +61,11 @@ def _fault(detail: ErrorDetails, model: type[BaseModel], options: object, what: 
     location = detail["loc"]
     kind = detail["type"]
     if kind in ("extra_forbidden", "missing") and location:
-        name = str(location[-1])
-        if len(location) > 1:
-            model, what = _owner(model, location[:-1]), ".".join(map(str, location[:-1]))
-        return location, unknown_option(name, model, what) if kind == "extra_forbidden" else _missing(
-            name, model, what
-        )
+        name, around = str(location[-1]), _written(location[:-1], options)
+        if around:
+            model, what = _owner(model, around), ".".join(map(str, around))
+        say = unknown_option if kind == "extra_forbidden" else _missing_option
+        return (*around, name), say(name, model, what)
     path = _written(location, options)
     if kind in ("value_error", "assertion_error"):
         # A validator's own words say of the value what may be said of it.
@@ -75,7 +73,7 @@ def _fault(detail: ErrorDetails, model: type[BaseModel], options: object, what: 
     return path, _wrong_value(detail, hidden=_holds_secret(model, location))
 
 
-def _missing(name: str, model: type[BaseModel], what: str) -> str:
+def _missing_option(name: str, model: type[BaseModel], what: str) -> str:
     required = [one for one, field in model.model_fields.items() if field.is_required()]
     return f"missing option {name!r} of {what}; it needs: {', '.join(required) or name}"
 
@@ -88,6 +86,8 @@ def _wrong_value(detail: ErrorDetails, *, hidden: bool) -> str:
     if detail["type"] == "string_type" and isinstance(given, (bool, int, float)):
         hint = "; put it in quotes"
     must = re.sub(r"^Input should ", "must ", message)
+    must = re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping", must)
+    must = re.sub(r"a valid (tuple|list|set)", "a list", must)
     return f"{must}{hint}" if hidden else f"{must}, not {shown(given)}{hint}"
 
 
@@ -100,16 +100,22 @@ def _joined(messages: Sequence[str]) -> str:
 
 
 def _written(location: tuple[int | str, ...], options: object) -> Path:
-    """Return the longest part of pydantic's location that is in the file; the rest is the shape of a type."""
+    """Return the part of pydantic's location that is in the file; the rest names members of unions and of tuples."""
     path: Path = ()
     for part in location:
         in_mapping = isinstance(options, dict) and part in options
         in_list = isinstance(options, list) and isinstance(part, int) and part < len(options)
-        if not (in_mapping or in_list):
+        if in_mapping or in_list:
+            options = typing.cast("dict[object, object]", options)[part]
+            path = (*path, part)
+        elif isinstance(part, int):
+            # A mapping's items are pairs to pydantic, and the numbers that follow are not of the file.
             break
-        options = typing.cast("dict[object, object]", options)[part]
-        path = (*path, part)
     return path
+
+
+def _is_around(path: Path, others: Iterable[Path]) -> bool:
+    return any(len(one) > len(path) and one[: len(path)] == path for one in others)
 
 
 def _owner(model: type[BaseModel], location: Path) -> type[BaseModel]:

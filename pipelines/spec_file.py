@@ -181,9 +181,7 @@ def _syntax_fault(error: Exception, text: str, origin: str) -> str:
     if isinstance(error, ReaderError):
         before = text[: error.position]
         line, column = before.count("\n"), len(before) - (before.rfind("\n") + 1)
-        problem = (
-            f"the character {chr(error.character)!r} is not allowed; remove it, or write it as an escape"
-        )
+        problem = f"the character {chr(error.character)!r} is not allowed; remove it, or write it as an escape"
     elif isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         line, column = error.problem_mark.line, error.problem_mark.column
         problem = ", ".join(str(part) for part in (error.problem, _context(error)) if part)
@@ -234,6 +232,4 @@ def _quoted(value: object) -> object:
         return {_quoted(key): _quoted(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_quoted(item) for item in value]
-    return (
-        DoubleQuotedScalarString(value) if isinstance(value, str) and _NEEDS_ESCAPE.search(value) else value
-    )
+    return DoubleQuotedScalarString(value) if isinstance(value, str) and _NEEDS_ESCAPE.search(value) else value

@@ -10,9 +10,7 @@ from pipelines.plugins import did_you_mean
 from pipelines.spec_file import Document, Fault, Path, Place, read_scalar, show_path
 
 _PART = re.compile(r"""\.?(?P<key>[\w-]+)|\[(?P<index>\d+)\]|\[(?P<quote>["'])(?P<quoted>.+?)(?P=quote)\]""")
-_FORM = (
-    'write key=value, like train.epochs=3, steps[0].min=4, steps.split.test=0.1, session.spark_conf["a.b"]=c'
-)
+_FORM = 'write key=value, like train.epochs=3, steps[0].min=4, steps.split.test=0.1, session.spark_conf["a.b"]=c'
 
 
 class _OverrideError(ValueError):
@@ -107,8 +105,7 @@ def _position(items: list[object], path: Path, part: str | int) -> int:
     if not found:
         known = sorted({one for one in types if one})
         raise _OverrideError(
-            f"no item of {where} is of type {part!r}{did_you_mean(part, known) or ';'} "
-            f"there is: {', '.join(known)}"
+            f"no item of {where} is of type {part!r}{did_you_mean(part, known) or ';'} there is: {', '.join(known)}"
         )
     if len(found) > 1:
         choice = " or ".join(f"{where}[{position}]" for position in found)

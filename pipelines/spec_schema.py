@@ -89,9 +89,7 @@ class _OptionSchema(GenerateJsonSchema):
     def render_warning_message(self, kind: JsonSchemaWarningKind, detail: str) -> str | None:
         return None
 
-    def handle_invalid_for_json_schema(
-        self, schema: core_schema.CoreSchema, error_info: str
-    ) -> JsonSchemaValue:
+    def handle_invalid_for_json_schema(self, schema: core_schema.CoreSchema, error_info: str) -> JsonSchemaValue:
         return {}
 
 
@@ -124,9 +122,7 @@ def _choices(kind: Kind, registry: Registry, definitions: dict[str, object]) -> 
     yield {"type": "object", "required": ["type"], "properties": {"type": elsewhere}}
 
 
-def _plugin(
-    plugin: type[BaseModel], name: str, key: str, definitions: dict[str, object]
-) -> dict[str, object]:
+def _plugin(plugin: type[BaseModel], name: str, key: str, definitions: dict[str, object]) -> dict[str, object]:
     schema = _model(plugin, key, definitions)
     properties, required = schema.get("properties", {}), schema.get("required", [])
     assert isinstance(properties, dict)

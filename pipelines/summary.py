@@ -57,9 +57,7 @@ def print_summary(console: Console, run: FinishedRun) -> None:
     console.print(_rows_table(run.accounts))
     if run.evaluation is not None:
         console.print(_metrics_table(run.evaluation, run.baselines))
-    times = [
-        f"{stage.name} {format_seconds(stage.seconds)}" for stage in run.stages if stage.seconds is not None
-    ]
+    times = [f"{stage.name} {format_seconds(stage.seconds)}" for stage in run.stages if stage.seconds is not None]
     if times:
         console.print(Text("Time    " + " · ".join(times)))
     for name, path in (("Report", run.report), ("Bundle", run.bundle)):
@@ -91,9 +89,7 @@ def _rows_table(accounts: Sequence[StepAccount]) -> Table:
     for account in accounts:
         why = ", ".join(f"{rule} {count:,}" for rule, count in sorted(account.rejected.items()) if count)
         counts = (account.rows_in, account.created, account.rows_out, account.rows_rejected)
-        shown = (
-            f"{count:,}" if count or position in (0, 2) else "–" for position, count in enumerate(counts)
-        )
+        shown = (f"{count:,}" if count or position in (0, 2) else "–" for position, count in enumerate(counts))
         table.add_row(Text(account.name), *shown, Text(why, style="dim"))
     return table
 

@@ -54,7 +54,9 @@ class Planted:
 def plant(directory: Path, seed: int) -> list[Planted]:
     """Write the corpus: `GOOD_ROWS` good rows and `PLANTED_ROWS` malformed ones, the same for the same seed."""
     choose = random.Random(seed)
-    entries: dict[str, list[str | None]] = {file: [None] * GOOD_ROWS_PER_FILE for files in FILES.values() for file in files}
+    entries: dict[str, list[str | None]] = {
+        file: [None] * GOOD_ROWS_PER_FILE for files in FILES.values() for file in files
+    }
     kinds = list(KINDS)
     for number in range(PLANTED_ROWS):
         kind = kinds[number % len(kinds)]

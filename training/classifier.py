@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from training.encoder import Encoder, Pooling, ScratchEncoder
+from training.encoder import Encoder, Pooling, ScratchEncoder, anchored
 from training.errors import FitError
 from training.metric import UserMetric
 from training.trainer import Fit, Trainer
@@ -40,8 +40,8 @@ class TextClassifier(Trainer):
         frozen: leave the encoder as it is; must be false for one from scratch.
         max_length: tokens of a text that are looked at. 256 is what sentence encoders such as MiniLM are made for; on
             BBC news it gives 0.967 accuracy where 128 give 0.960 and 64 give 0.945, at a cost in proportion.
-        epochs: passes over the rows at most; None is 30 for a head, 3 to fine-tune (Devlin et al. 2019 give 2 to 4), and
-            4 from scratch.
+        epochs: passes over the rows at most; None is 30 for a head, and 3 for an encoder (Devlin et al. 2019 give
+            2 to 4; small ones from scratch overfit soon, too).
         batch_size: rows an optimizer step, all workers together, so that it means the same on any number of workers.
             32 is the larger of the two that Devlin et al. 2019 recommend.
         learning_rate: the peak; None is 1e-3 for a head and from scratch (AdamW's own default), and 3e-5 to fine-tune
@@ -84,15 +84,25 @@ class TextClassifier(Trainer):
     workers: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0)
 
+    @field_validator("encoder")
+    @classmethod
+    def _mean_the_same_everywhere(cls, value: str | ScratchEncoder, info: ValidationInfo) -> str | ScratchEncoder:
+        # Whoever loads a spec says in the context which directory its relative paths start from.
+        return anchored(value, (info.context or {}).get("base_directory")) if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _check_together(self) -> TextClassifier:
         scratch = isinstance(self.encoder, ScratchEncoder)
         if scratch and self.frozen:
             raise ValueError("an encoder from scratch knows nothing that could be kept: set frozen: false")
         if self.frozen and self.token_dropout:
-            raise ValueError("token_dropout needs tokens, and a frozen encoder's texts are encoded beforehand: set frozen: false")
+            raise ValueError(
+                "token_dropout needs tokens, and a frozen encoder's texts are encoded beforehand: set frozen: false"
+            )
         if self.batch_size < self.workers:
-            raise ValueError(f"batch_size {self.batch_size} leaves some of {self.workers} workers without a row; raise it")
+            raise ValueError(
+                f"batch_size {self.batch_size} leaves some of {self.workers} workers without a row; raise it"
+            )
         if self.labels is not None and (len(self.labels) < 2 or len(set(self.labels)) < len(self.labels)):
             raise ValueError(f"labels must be two or more different ones, and are {list(self.labels)}")
         if isinstance(self.encoder, ScratchEncoder) and self.max_length > self.encoder.positions:
@@ -105,7 +115,7 @@ class TextClassifier(Trainer):
     @property
     def actual_epochs(self) -> int:
         """How many epochs there are to be at most."""
-        return self.epochs or (30 if self.frozen else 4 if isinstance(self.encoder, ScratchEncoder) else 3)
+        return self.epochs or (30 if self.frozen else 3)
 
     @property
     def actual_learning_rate(self) -> float:
@@ -156,7 +166,9 @@ class TextClassifier(Trainer):
         )
         return self._finish(start, checkpoint)
 
-    def _start(self, train: Dataset, labels: tuple[str, ...], directory: Path, tell: Callable[[str, int], None]) -> Model:
+    def _start(
+        self, train: Dataset, labels: tuple[str, ...], directory: Path, tell: Callable[[str, int], None]
+    ) -> Model:
         """Return the model to begin with: that of the interrupted run of this name, else a new one, which is kept."""
         from training.model import Model
 
@@ -235,8 +247,8 @@ def _resumed(directory: Path, options: dict[str, object]) -> Model:
     changed = sorted(key for key in {*before, *options} if before.get(key) != options.get(key))
     if changed:
         raise FitError(
-            f"a training in {directory} was begun with other options ({', '.join(changed)}), so it cannot be resumed with "
-            "these; use a new name, or the options it was begun with"
+            f"a training in {directory} was begun with other options ({', '.join(changed)}), so it cannot be "
+            "resumed with these; use a new name, or the options it was begun with"
         )
     return Model.load(directory / _START)
 

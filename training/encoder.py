@@ -63,7 +63,9 @@ class ScratchEncoder(BaseModel):
     @model_validator(mode="after")
     def _check_heads(self) -> ScratchEncoder:
         if self.width % self.heads:
-            raise ValueError(f"width {self.width} cannot be shared out among {self.heads} heads; make it a multiple of heads")
+            raise ValueError(
+                f"width {self.width} cannot be shared out among {self.heads} heads; make it a multiple of heads"
+            )
         return self
 
 
@@ -91,7 +93,8 @@ class Encoder:
     @property
     def width(self) -> int:
         """The length of a vector."""
-        return int(self.module.config.hidden_size)
+        config: Any = self.module.config
+        return int(config.hidden_size)
 
 
 def load_encoder(name: str, *, pooling: Pooling | None = None) -> Encoder:
@@ -118,6 +121,21 @@ def load_encoder(name: str, *, pooling: Pooling | None = None) -> Encoder:
         return _read(place, pooling, offline=False)
 
 
+def anchored(name: str, base_directory: str | None = None) -> str:
+    """Return an encoder's name, with the relative path of a directory made absolute; other names as they are.
+
+    What begins with ``./``, ``../`` or ``~`` is a path whether or not it is there, and so is what is there.
+
+    Args:
+        name: as in `load_encoder`.
+        base_directory: where a relative path starts; None is the directory that this process works in.
+    """
+    if name.startswith(PACKAGE):
+        return name
+    path = Path(base_directory or os.curdir, Path(name).expanduser()).absolute()
+    return os.path.normpath(path) if name.startswith(("./", "../", "~")) or path.is_dir() else name
+
+
 def locate(name: str) -> Path | str:
     """Return where an encoder's files are: a directory, or the name to ask the hub for.
 
@@ -132,8 +150,8 @@ def locate(name: str) -> Path | str:
     if name.startswith(("/", "./", "../", "~", "\\")) or path.exists() or not _HUB_NAME.fullmatch(name):
         raise EncoderError(
             f"encoder {name!r}: there is no such directory (looked for {path.absolute()}); give a directory with "
-            f"config.json, tokenizer.json and model.safetensors, {PACKAGE}NAME/sub/dir, or a name on the Hugging Face hub "
-            "such as sentence-transformers/all-MiniLM-L6-v2"
+            f"config.json, tokenizer.json and model.safetensors, {PACKAGE}NAME/sub/dir, or a name on the Hugging Face "
+            "hub such as sentence-transformers/all-MiniLM-L6-v2"
         )
     return name
 
@@ -174,7 +192,8 @@ def build_module(config: dict[str, Any]) -> nn.Module:
             module: nn.Module = AutoModel.from_config(AutoConfig.for_model(options.pop("model_type"), **options))
         except (KeyError, ValueError, TypeError) as error:
             raise EncoderError(
-                f"an encoder of type {config.get('model_type')!r} cannot be built: {error}; it may need a newer transformers"
+                f"an encoder of type {config.get('model_type')!r} cannot be built: {error}; it may need a "
+                "newer transformers"
             ) from error
     return module.float().eval()
 
@@ -220,7 +239,8 @@ def _inside_package(name: str) -> Path:
         if place.is_dir():
             return place
     raise EncoderError(
-        f"encoder {name!r}: the package {package!r} has no directory {inside!r} (looked for {', '.join(map(str, places))})"
+        f"encoder {name!r}: the package {package!r} has no directory {inside!r} (looked for "
+        f"{', '.join(map(str, places))})"
     )
 
 
@@ -234,7 +254,9 @@ def _read(place: str, pooling: Pooling | None, *, offline: bool) -> Encoder:
         said = _sentence_options(place, offline=offline)
     missing = sorted(key for key in loaded["missing_keys"] if not key.startswith("pooler"))
     if missing:
-        raise ValueError(f"its weights lack {', '.join(missing[:3])} and {len(missing)} in all, so it would be half random")
+        raise ValueError(
+            f"its weights lack {', '.join(missing[:3])} and {len(missing)} in all, so it would be half random"
+        )
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
         raise ValueError("its tokenizer has no fast version (tokenizer.json)")
@@ -275,7 +297,7 @@ def _sentence_options(place: str, *, offline: bool) -> _SentenceOptions:
 
 
 def _json_file(place: str, name: str, *, offline: bool) -> Any:
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     path = cached_file(
         place,

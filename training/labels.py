@@ -39,9 +39,9 @@ def count_labels(dataset: Dataset, *, split: str) -> dict[str, int]:
             f"rename the column that holds it to {LABEL!r}"
         )
     totals: Counter[str] = Counter()
-    for counts in dataset.map_batches(count_block, batch_format="pyarrow", batch_size=None).iter_batches(
-        batch_format="pyarrow", batch_size=None
-    ):
+    counted = dataset.map_batches(count_block, batch_format="pyarrow", batch_size=None)
+    tables: Iterable[pa.Table] = counted.iter_batches(batch_format="pyarrow", batch_size=None)
+    for counts in tables:
         problem = next((value for value in counts["problem"].to_pylist() if value), None)
         if problem:
             raise LabelError(f"the {split} split: {problem}")

@@ -60,8 +60,8 @@ def apply_metric(
         value = float(metric(names[true], names[probabilities.argmax(axis=1)], probabilities))
     except Exception as error:
         raise FitError(
-            f"metric {called!r} failed: {type(error).__name__}: {error}; it is called with (true labels, predicted labels, "
-            "probabilities) and must return one number"
+            f"metric {called!r} failed: {type(error).__name__}: {error}; it is called with (true labels, predicted "
+            "labels, probabilities) and must return one number"
         ) from error
     if not math.isfinite(value):
         raise FitError(f"metric {called!r} returned {value}; it must return one finite number, of which more is better")

@@ -54,7 +54,9 @@ class Predictions:
 class Model:
     """A text classifier: tokenizer, encoder, head and labels, all in one."""
 
-    def __init__(self, network: Network, tokenizer: Tokenizer, *, labels: tuple[str, ...], max_length: int, pad_id: int):
+    def __init__(
+        self, network: Network, tokenizer: Tokenizer, *, labels: tuple[str, ...], max_length: int, pad_id: int
+    ):
         """Put a model together from its parts; `assemble` makes a fresh one.
 
         Args:
@@ -74,7 +76,9 @@ class Model:
         self._tokenizer.no_padding()
 
     @classmethod
-    def assemble(cls, encoder: Encoder, *, labels: tuple[str, ...], max_length: int, dropout: float, seed: int) -> Model:
+    def assemble(
+        cls, encoder: Encoder, *, labels: tuple[str, ...], max_length: int, dropout: float, seed: int
+    ) -> Model:
         """Return an encoder with an untrained head; the same seed gives the same head.
 
         Raises:
@@ -82,8 +86,8 @@ class Model:
         """
         if encoder.positions is not None and max_length > encoder.positions:
             raise EncoderError(
-                f"max_length {max_length} is more than this encoder can take: {encoder.positions} tokens; lower it to that "
-                "or less, or choose another encoder"
+                f"max_length {max_length} is more than this encoder can take: {encoder.positions} tokens; lower it to "
+                "that or less, or choose another encoder"
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -117,7 +121,9 @@ class Model:
         """
         directory = Path(directory)
         if directory.exists():
-            raise ModelError(f"{directory} exists already, and a model is never written over another; name a new directory")
+            raise ModelError(
+                f"{directory} exists already, and a model is never written over another; name a new directory"
+            )
         try:
             directory.parent.mkdir(parents=True, exist_ok=True)
             unfinished = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
@@ -190,7 +196,9 @@ class Model:
             "encoder": describe_module(self.network.encoder),
             "files": {name: _digest((directory / name).read_bytes()) for name in (TOKENIZER, WEIGHTS)},
         }
-        (directory / DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (directory / DESCRIPTION).write_text(
+            json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
 
 def load_head(directory: Path) -> tuple[Head, tuple[str, ...]]:
@@ -215,7 +223,7 @@ def _hidden_id(tokenizer: Tokenizer, pad_id: int) -> int:
 def _described(directory: Path) -> dict[str, Any]:
     path = directory / DESCRIPTION
     try:
-        described = json.loads(path.read_text("utf-8"))
+        described: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise ModelError(
             f"there is no model in {directory}: {DESCRIPTION} is missing; give the directory that a model was saved to"
@@ -227,10 +235,13 @@ def _described(directory: Path) -> dict[str, Any]:
         raise ModelError(f"{path} is not the description of a model: it has no version; restore it from a copy")
     if version > VERSION:
         raise ModelError(
-            f"{path} is of version {version}, and this headrace reads up to {VERSION}; upgrade headrace to use this model"
+            f"{path} is of version {version}, and this headrace reads up to {VERSION}; upgrade headrace "
+            "to use this model"
         )
     if not isinstance(described.get("files"), dict):
-        raise ModelError(f"{path} is damaged: it does not list its files; train the model again or restore it from a copy")
+        raise ModelError(
+            f"{path} is damaged: it does not list its files; train the model again or restore it from a copy"
+        )
     return described
 
 
@@ -241,8 +252,8 @@ def _verified(path: Path, digest: str) -> bytes:
         raise ModelError(f"{path} cannot be read: {error}; restore the model from a copy, or train it again") from error
     if _digest(content) != digest:
         raise ModelError(
-            f"{path} is damaged: it is not the file that was saved ({len(content):,} bytes, another checksum); restore the "
-            "model from a copy, or train it again"
+            f"{path} is damaged: it is not the file that was saved ({len(content):,} bytes, another checksum); restore "
+            "the model from a copy, or train it again"
         )
     return content
 

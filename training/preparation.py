@@ -15,7 +15,9 @@ import pyarrow as pa
 import ray
 from numpy.typing import NDArray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
+from tokenizers import Tokenizer
 
+from training.encoder import ScratchEncoder, learn_tokenizer
 from training.labels import LABEL, label_ids
 from training.rows import CLASS, ROW_ID, TEXT, TOKENS, VECTOR
 
@@ -29,6 +31,12 @@ BLOCK_ROWS = 256
 
 MAX_BLOCKS = 256
 """Shuffling moves blocks in times blocks out pieces; with this many, 100 GB of text are some 200,000 of them."""
+
+
+VOCABULARY_ROWS = 500_000
+"""Texts that a vocabulary is learnt from at most: the counts of its pieces no longer change much beyond."""
+
+_BY_BLOCK: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": None}
 
 
 def shuffle(dataset: Dataset, *, seed: int) -> Dataset:
@@ -52,15 +60,10 @@ def shuffle(dataset: Dataset, *, seed: int) -> Dataset:
 def learn_vocabulary(train: Dataset, scratch: ScratchEncoder) -> Tokenizer:
     """Learn a tokenizer from the training rows, in one Ray task that reads a block at a time.
 
-    Of more than `VOCABULARY_ROWS` rows, as many are read, from the first blocks; the rows must be in random order.
+    Of more than `VOCABULARY_ROWS` rows, as many are read, the first ones; so the rows should be in random order.
     """
-    blocks, rows = [], 0
-    for block in dataset_blocks(train):
-        if rows >= VOCABULARY_ROWS:
-            break
-        blocks.append(block)
-        rows += BLOCK_ROWS
-    return Tokenizer.from_str(ray.get(_learn.remote(blocks, scratch)))
+    texts = train.limit(VOCABULARY_ROWS).select_columns([TEXT]).to_arrow_refs()
+    return Tokenizer.from_str(ray.get(_learn.remote(scratch, texts)))
 
 
 def to_tokens(splits: list[Dataset], model: Model, listener: Listener) -> list[Dataset]:
@@ -76,37 +79,41 @@ def to_tokens(splits: list[Dataset], model: Model, listener: Listener) -> list[D
 
 def to_vectors(splits: list[Dataset], model: Model, listener: Listener) -> list[Dataset]:
     """Return the rows of each split with their class and vector, each encoded once, as `to_tokens`."""
-    shared = ray.put(model)
+    shared, pool = ray.put(model), ActorPoolStrategy(size=actors_for(sum(split.count() for split in splits)))
 
     def encoded(rows: Dataset) -> Dataset:
-        pool = ActorPoolStrategy(size=actors_for(rows))
         return rows.map_batches(_Encoder, fn_constructor_args=(shared,), compute=pool, num_cpus=1, **_BY_BLOCK)
 
     return _kept(splits, encoded, "encoding", listener)
 
 
-def actors_for(dataset: Dataset) -> int:
-    """Return how many one-CPU actors to share a dataset out to: one a free CPU, and no more than there are blocks."""
+def actors_for(rows: int) -> int:
+    """Return how many one-CPU actors to share rows out to: one a free CPU, while each has a block."""
     free = int(ray.available_resources().get("CPU", 1))
-    return max(1, min(free, dataset.num_blocks()))
+    return max(1, min(free, math.ceil(rows / BLOCK_ROWS)))
 
 
 @contextmanager
 def quiet(*datasets: Dataset | None) -> Iterator[None]:
-    """Keep Ray Data's progress bars and notices off the terminal, and put the settings back."""
-    contexts = [DataContext.get_current(), *(dataset.context for dataset in datasets if dataset is not None)]
+    """Keep Ray Data off the terminal and the rows in order, and put the settings back."""
     logger = logging.getLogger("ray.data")
     level = logger.level
     logger.setLevel(logging.ERROR)
-    before = [(context.enable_progress_bars, context.print_on_execution_start) for context in contexts]
+    contexts = [DataContext.get_current(), *(dataset.context for dataset in datasets if dataset is not None)]
+    before = [
+        (context.enable_progress_bars, context.print_on_execution_start, context.execution_options.preserve_order)
+        for context in contexts
+    ]
     for context in contexts:
         context.enable_progress_bars = context.print_on_execution_start = False
+        context.execution_options.preserve_order = True
     try:
         yield
     finally:
         logger.setLevel(level)
-        for context, (bars, notices) in zip(contexts, before, strict=True):
+        for context, (bars, notices, ordered) in zip(reversed(contexts), reversed(before), strict=True):
             context.enable_progress_bars, context.print_on_execution_start = bars, notices
+            context.execution_options.preserve_order = ordered
 
 
 class _Encoder:
@@ -133,8 +140,7 @@ def _kept(
     splits: list[Dataset], prepare: Callable[[Dataset], Dataset], doing: str, listener: Listener
 ) -> list[Dataset]:
     """Compute all splits in one go into the object store, in order, telling the listener how far it is."""
-    everything = splits[0].union(*splits[1:])
-    everything.context.execution_options.preserve_order = True
+    everything = splits[0].union(*splits[1:]) if len(splits) > 1 else splits[0]
     references, rows = [], 0
     listener(doing, rows)
     for bundle in prepare(everything).iter_internal_ref_bundles():
@@ -146,6 +152,12 @@ def _kept(
         return [prepared]
     bounds = list(itertools.accumulate(split.count() for split in splits))[:-1]
     return list(prepared.split_at_indices(bounds))
+
+
+@ray.remote
+def _learn(scratch: ScratchEncoder, blocks: list[ray.ObjectRef[pa.Table]]) -> str:
+    texts = (text for block in blocks for text in ray.get(block).column(TEXT).to_pylist())
+    return str(learn_tokenizer(scratch, texts).to_str())
 
 
 @ray.remote

@@ -1,4 +1,4 @@
-"""How far the workers are, told through a small file in the run's storage: no process of its own, nothing to clean up."""
+"""How far the workers are, told through a small file in the run's storage: no extra process, nothing to clean up."""
 
 from __future__ import annotations
 

@@ -55,6 +55,13 @@ class Trainer(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def check(self) -> None:
+        """Find what would make `fit` fail whatever the rows; called before anything slow starts.
+
+        Raises:
+            TrainingError: something that training needs is not there.
+        """
+
     @abstractmethod
     def fit(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -27,10 +27,10 @@ def learn(
         special: the padding, the unknown, the opening and the closing token, which get the ids 0 to 3.
     """
     _, unknown, opening, closing = special
-    shared = {"vocab_size": size, "special_tokens": list(special), "show_progress": False}
+    shared: dict[str, Any] = {"vocab_size": size, "special_tokens": list(special), "show_progress": False}
     if kind == "unigram":
         tokenizer = _phrases(Tokenizer(models.Unigram()))
-        trainer = trainers.UnigramTrainer(unk_token=unknown, **shared)
+        trainer: Any = trainers.UnigramTrainer(unk_token=unknown, **shared)
     elif kind == "bpe":
         tokenizer = _phrases(Tokenizer(models.BPE(unk_token=unknown)))
         trainer = trainers.BpeTrainer(min_frequency=_MIN_OCCURRENCES, **shared)

@@ -122,9 +122,7 @@ class Learner:
         self._best = copied(self._module)
         self._weights = torch.ones(len(self._labels)) if job.class_weights is None else torch.tensor(job.class_weights)
         self._parallel = DistributedDataParallel(self._module) if team.size > 1 else self._module
-        self._optimizer = make_optimizer(
-            self._module, learning_rate=job.learning_rate, weight_decay=job.weight_decay
-        )
+        self._optimizer = make_optimizer(self._module, learning_rate=job.learning_rate, weight_decay=job.weight_decay)
         self._metric = None if job.metric is None else load_metric(job.metric)
         self._reporter = Reporter(job.progress)
 
@@ -171,7 +169,9 @@ class Learner:
         The gradient is that of the mean over the rows of all workers, however few this one has. A worker that has run
         out of rows goes through the motions with a row that weighs nothing, because the others wait for it.
         """
-        inputs, classes = to_tensors(batch, self._pad_id) if batch else (self._stand_in, torch.zeros(1, dtype=torch.long))
+        inputs, classes = (
+            to_tensors(batch, self._pad_id) if batch else (self._stand_in, torch.zeros(1, dtype=torch.long))
+        )
         if self._job.token_dropout and len(inputs) == 2:
             inputs = (hide_tokens(*inputs, self._hidden_id, self._job.token_dropout), inputs[1])
         losses = functional.cross_entropy(

@@ -16,8 +16,9 @@ import ray
 import ray.train
 import torch
 from ray.data import DataIterator, Dataset
-from ray.train import CheckpointConfig, DataConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import DataConfig
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 
 from training.checkpoint import History
 from training.errors import FitError
@@ -40,7 +41,7 @@ class Shares(DataConfig):
     """
 
     def configure(
-        self, datasets: dict[str, Dataset], world_size: int, worker_handles: Any, worker_node_ids: Any, **_: Any
+        self, datasets: dict[str, Dataset], world_size: int, worker_handles: Any, worker_node_ids: Any, **more: Any
     ) -> list[dict[str, DataIterator]]:
         """Return, for each worker, its iterator by split."""
         found: list[dict[str, DataIterator]] = [{} for _ in range(world_size)]
@@ -54,7 +55,7 @@ def share_out(dataset: Dataset, workers: int) -> list[Dataset]:
     """Split a dataset into one part a worker, every row in exactly one, the sizes differing by one row at most."""
     rows = dataset.count()
     bounds = [rows * number // workers for number in range(1, workers)]
-    return dataset.split_at_indices(bounds) if bounds else [dataset]
+    return list(dataset.split_at_indices(bounds)) if bounds else [dataset]
 
 
 def cpus_for(workers: int) -> int:
@@ -74,15 +75,16 @@ def cpus_for(workers: int) -> int:
     while free < workers:
         if time.monotonic() > deadline:
             raise FitError(
-                f"training asks for {workers} workers and only {free} of the cluster's {sum(nodes):g} CPUs are free after "
-                f"{SECONDS_FOR_CPUS:g} s; release Spark before training, end the other jobs on this cluster, or lower workers"
+                f"training asks for {workers} workers and only {free} of the cluster's {sum(nodes):g} CPUs are free "
+                f"after {SECONDS_FOR_CPUS:g} s; release Spark before training, end the other jobs on this cluster, or "
+                "lower workers"
             )
         time.sleep(0.5)
         free = math.floor(ray.available_resources().get("CPU", 0))
     each = free // workers
     while each > 1 and sum(math.floor(cpus / each) for cpus in nodes) < workers:
         each -= 1
-    return each
+    return int(each)
 
 
 def run_workers(
@@ -108,20 +110,21 @@ def run_workers(
         FitError: a worker failed, or the workers did not start.
         KeyboardInterrupt: the user interrupted; the workers are gone.
     """
-    datasets = {f"train/{number}": part for number, part in enumerate(train)}
+    datasets: dict[str, Any] = {f"train/{number}": part for number, part in enumerate(train)}
     datasets |= {f"validation/{number}": part for number, part in enumerate(validation)}
+    run: Any = RunConfig(
+        name=name,
+        storage_path=str(storage),
+        checkpoint_config=CheckpointConfig(num_to_keep=1),
+        failure_config=FailureConfig(max_failures=0, controller_failure_limit=START_ATTEMPTS),
+        logging_config=LoggingConfig(log_level="ERROR"),
+    )
     trainer = TorchTrainer(
         work,
         train_loop_config={"job": job},
         torch_config=TorchConfig(backend="gloo"),
         scaling_config=ScalingConfig(num_workers=len(train), resources_per_worker={"CPU": job.threads}),
-        run_config=RunConfig(
-            name=name,
-            storage_path=str(storage),
-            checkpoint_config=CheckpointConfig(num_to_keep=1),
-            failure_config=FailureConfig(max_failures=0, controller_failure_limit=START_ATTEMPTS),
-            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
-        ),
+        run_config=run,
         datasets=datasets,
         dataset_config=Shares(),
     )
@@ -187,13 +190,14 @@ def _interruptible() -> Iterator[None]:
 def _told(error: ray.train.TrainingFailedError, name: str) -> str:
     if isinstance(error, ray.train.ControllerError):
         return (
-            f"training {name!r} could not go on: {error.controller_failure}; when the workers did not start, see whether "
-            "the cluster is overloaded or lacks CPUs on a single node, and start again under the same name to resume"
+            f"training {name!r} could not go on: {error.controller_failure}; when the workers did not start, see "
+            "whether the cluster is overloaded or lacks CPUs on a single node, and start again under the "
+            "same name to resume"
         )
     failures = getattr(error, "worker_failures", {})
     rank, cause = next(iter(failures.items()), (0, error))
     lines = [line for line in str(cause).strip().splitlines() if line.strip()]
     return (
-        f"training {name!r} failed in worker {rank}: {lines[-1] if lines else type(cause).__name__}; mend the cause and "
-        "start again under the same name to go on after the last whole epoch"
+        f"training {name!r} failed in worker {rank}: {lines[-1] if lines else type(cause).__name__}; mend the cause "
+        "and start again under the same name to go on after the last whole epoch"
     )

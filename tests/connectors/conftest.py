@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # pyspark 3.5 leaves the sockets that it collects results through to the garbage collector, and compares versions
-    # by a class that is deprecated.
+    # pyspark 3.5 leaves the sockets that it collects results through to the garbage collector, and compares
+    # versions by a class that is deprecated.
     config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
     config.addinivalue_line("filterwarnings", "ignore:distutils Version classes are deprecated:DeprecationWarning")
 

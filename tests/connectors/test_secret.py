@@ -41,9 +41,7 @@ def test_a_relative_file_is_anchored_at_once(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("value", ["hunter2", "", "${env:}", "${vault:x}", "x${env:A}", "${env:A}${env:B}"])
 def test_a_value_in_place_of_a_reference_is_refused_and_not_shown(value: str) -> None:
-    with pytest.raises(
-        ValidationError, match=r"given by reference: \$\{env:NAME\} or \$\{file:PATH\}"
-    ) as raised:
+    with pytest.raises(ValidationError, match=r"given by reference: \$\{env:NAME\} or \$\{file:PATH\}") as raised:
         Secret(value)
     assert "hunter2" not in str(raised.value)
 
@@ -85,9 +83,7 @@ def test_a_setting_is_no_list() -> None:
         SETTING.validate_python([8])
 
 
-@pytest.mark.parametrize(
-    "name", ["password", "dbPassword", "spark.hadoop.fs.s3a.secret.key", "fs.s3a.access.key"]
-)
+@pytest.mark.parametrize("name", ["password", "dbPassword", "spark.hadoop.fs.s3a.secret.key", "fs.s3a.access.key"])
 def test_some_names_ask_for_a_secret(name: str) -> None:
     assert sounds_secret(name)
     assert not sounds_secret("spark.sql.shuffle.partitions")

@@ -35,7 +35,9 @@ class TestTextFolder:
 
     def test_labels_may_be_left_out(self, tmp_path: Path) -> None:
         _write(tmp_path / "1.txt", b"text")
-        assert read(TextFolder(path=str(tmp_path), label_from_directory=False))[0] == [{"row_id": "1.txt", "text": "text"}]
+        assert read(TextFolder(path=str(tmp_path), label_from_directory=False))[0] == [
+            {"row_id": "1.txt", "text": "text"}
+        ]
 
     @pytest.mark.parametrize("encoding", ["utf-16", "gb18030", "utf-8-sig", "latin-1"])
     def test_the_encoding_is_the_one_given(self, tmp_path: Path, encoding: str) -> None:

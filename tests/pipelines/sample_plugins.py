@@ -102,3 +102,7 @@ class Typed(RowStep):
 
 def identity(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
+
+
+def gain(true: Any, predicted: Any, probabilities: Any) -> float:
+    return 0.0

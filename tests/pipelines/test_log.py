@@ -49,9 +49,7 @@ def test_json_lines_are_one_object_each_with_time_level_and_logger(tmp_path: Pat
         log.logger.info("读完", rows=12)
         logging.getLogger("ray.data").error("lost %s", "a block")
 
-    ours, rays = (
-        json.loads(line) for line in (tmp_path / "run.log").read_text(encoding="utf-8").splitlines()
-    )
+    ours, rays = (json.loads(line) for line in (tmp_path / "run.log").read_text(encoding="utf-8").splitlines())
     assert (ours["event"], ours["rows"], ours["logger"], ours["level"]) == ("读完", 12, "headrace", "info")
     assert (rays["event"], rays["logger"], rays["level"]) == ("lost a block", "ray.data", "error")
     assert ours["timestamp"] <= rays["timestamp"]
@@ -160,9 +158,7 @@ def test_a_second_run_appends_nothing_to_the_first_ones_file(tmp_path: Path) -> 
     assert "second" not in (tmp_path / "first").read_text(encoding="utf-8")
 
 
-def test_a_child_started_meanwhile_writes_to_the_file(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_child_started_meanwhile_writes_to_the_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     program = "import sys; print('to output'); print('to error', file=sys.stderr)"
     with redirect_output(tmp_path / "run.log"):
         subprocess.run([sys.executable, "-c", program], check=True)
@@ -202,7 +198,4 @@ def test_the_log_and_a_child_share_a_file_without_overwriting_each_other(tmp_pat
 
     lines = path.read_text(encoding="utf-8").splitlines()
     assert len(lines) == 4
-    assert all(
-        word in line
-        for word, line in zip(("before", "from the child", "during", "after"), lines, strict=True)
-    )
+    assert all(word in line for word, line in zip(("before", "from the child", "during", "after"), lines, strict=True))

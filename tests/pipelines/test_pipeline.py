@@ -59,9 +59,7 @@ def test_an_option_of_a_plugin_counts_though_the_field_is_of_the_contract() -> N
 
 
 def test_the_hash_is_the_same_in_every_process() -> None:
-    program = (
-        "from tests.pipelines.test_pipeline import NEWS, LAMBDA\nprint(NEWS.spec_hash, LAMBDA.spec_hash)"
-    )
+    program = "from tests.pipelines.test_pipeline import NEWS, LAMBDA\nprint(NEWS.spec_hash, LAMBDA.spec_hash)"
     root = Path(__file__).parents[2]
     found = {
         subprocess.run(
@@ -77,16 +75,12 @@ def test_the_hash_is_the_same_in_every_process() -> None:
     assert found == {True}
 
 
-LAMBDA = Pipeline(
-    name="x", steps=(Call(function=lambda batch: batch.slice(0, 1) if "a" in {"a", "b"} else batch),)
-)
+LAMBDA = Pipeline(name="x", steps=(Call(function=lambda batch: batch.slice(0, 1) if "a" in {"a", "b"} else batch),))
 
 
 def test_a_lambda_counts_by_its_code_in_the_hash() -> None:
     def of(function: object) -> str:
-        return Pipeline.model_validate(
-            {"name": "x", "steps": (Call.model_validate({"function": function}),)}
-        ).spec_hash
+        return Pipeline.model_validate({"name": "x", "steps": (Call.model_validate({"function": function}),)}).spec_hash
 
     assert of(lambda batch: batch.slice(1)) == of(lambda batch: batch.slice(1))
     assert of(lambda batch: batch.slice(1)) != of(lambda batch: batch.slice(2))
@@ -188,9 +182,7 @@ def test_yaml_brings_back_an_equal_pipeline(tmp_path: Path) -> None:
 
 def test_a_lambda_refuses_yaml_and_still_can_be_described() -> None:
     pipeline = Pipeline(name="x", steps=(ArrowFunction(function=lambda batch: batch),))
-    with pytest.raises(
-        SpecError, match=r"steps\[0\]\.function: .*<lambda> cannot be written to YAML.*module:name"
-    ):
+    with pytest.raises(SpecError, match=r"steps\[0\]\.function: .*<lambda> cannot be written to YAML.*module:name"):
         pipeline.to_yaml()
     assert "<lambda>@" in pipeline.describe()
 

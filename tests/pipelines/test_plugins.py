@@ -43,12 +43,8 @@ def test_every_built_in_goes_from_its_name_to_its_class_and_back() -> None:
         assert registry.name_of(kind, registry.find(kind, name)) == name
 
 
-def test_another_package_registers_a_plugin_by_being_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "acme_steps.py").write_text(
-        "from pipelines.steps import WordCount\nclass Acme(WordCount): ...\n"
-    )
+def test_another_package_registers_a_plugin_by_being_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "acme_steps.py").write_text("from pipelines.steps import WordCount\nclass Acme(WordCount): ...\n")
     install(tmp_path, "acme", "[headrace.steps]\nacme = acme_steps:Acme\n")
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -73,9 +69,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_with_all() -> None:
 
 
 def test_a_name_of_another_kind_is_recognised() -> None:
-    with pytest.raises(
-        SpecError, match="unknown step 'text_folder'; there is a source of that name; known: "
-    ):
+    with pytest.raises(SpecError, match="unknown step 'text_folder'; there is a source of that name; known: "):
         Registry.installed().find(STEP, "text_folder")
 
 
@@ -94,9 +88,7 @@ def test_a_failing_import_names_the_package_the_reason_and_the_missing_module(
     with pytest.raises(SpecError) as raised:
         Registry.installed().find(STEP, "needy")
 
-    assert "'needy' of the package needy-steps cannot be used: importing needy:Needy failed" in str(
-        raised.value
-    )
+    assert "'needy' of the package needy-steps cannot be used: importing needy:Needy failed" in str(raised.value)
     assert "install what provides the module a_module_that_nobody_has" in str(raised.value)
 
 
@@ -108,9 +100,7 @@ def test_a_broken_plugin_harms_no_other() -> None:
 
 def test_a_name_that_two_packages_register_is_for_the_spec_to_decide() -> None:
     registry = Registry((step("x", "pipelines.steps:WordCount"), step("x", "pipelines.steps:Deduplicate")))
-    with pytest.raises(
-        SpecError, match=r"'x' is registered by .*Deduplicate.* and .*WordCount.*module:Class"
-    ):
+    with pytest.raises(SpecError, match=r"'x' is registered by .*Deduplicate.* and .*WordCount.*module:Class"):
         registry.find(STEP, "x")
     assert registry.name_of(STEP, Deduplicate) == "pipelines.steps.deduplicate:Deduplicate"
 

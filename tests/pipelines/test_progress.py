@@ -21,9 +21,7 @@ class Finished:
     """A run that only moved rows."""
 
     pipeline: str = "corpus"
-    accounts: Sequence[StepAccount] = field(
-        default_factory=lambda: [StepAccount("csv", 10, 0, 9, {"malformed": 1})]
-    )
+    accounts: Sequence[StepAccount] = field(default_factory=lambda: [StepAccount("csv", 10, 0, 9, {"malformed": 1})])
     stages: Sequence[StageTime] = (StageTime("etl", 0.0, 2.0),)
     evaluation: None = None
     baselines: Sequence[None] = ()

@@ -73,9 +73,7 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
 
 
 @given(values=st.lists(st.text(st.characters(exclude_categories=()), max_size=20), max_size=5))
-def test_any_value_comes_back_as_it_went_in(
-    values: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_any_value_comes_back_as_it_went_in(values: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("quarantine") / "quarantine.jsonl"
     rejections = [Rejection(f"a:{number}", "step", "rule", value) for number, value in enumerate(values)]
 

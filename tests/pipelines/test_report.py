@@ -50,6 +50,10 @@ def evaluation(
     )
 
 
+def baseline(name: str, scores: Evaluation, sampled: bool = False) -> Baseline:
+    return Baseline(name, scores, train_rows=5000, sampled=sampled)
+
+
 def content(scores: Evaluation | None = None, baselines: Sequence[Baseline] = ()) -> ReportContent:
     rejection = Rejection("a:3", "word_count", "too_few_words", "hm", "1 word", "a.csv", 4)
     return ReportContent(
@@ -59,9 +63,7 @@ def content(scores: Evaluation | None = None, baselines: Sequence[Baseline] = ()
         seconds=75.0,
         accounts=[
             StepAccount("csv", 1234, 0, 1234),
-            StepAccount(
-                "word_count", 1234, 0, 1200, {"too_few_words": 34}, 0.5, 400, {"too_few_words": [rejection]}
-            ),
+            StepAccount("word_count", 1234, 0, 1200, {"too_few_words": 34}, 0.5, 400, {"too_few_words": [rejection]}),
         ],
         stages=[StageTime("etl", 0.0, 12.0), StageTime("report", 12.0, None)],
         versions={"python": "3.11.7", "ray": "2.60.0"},
@@ -101,7 +103,7 @@ def right(correct: int, rows: int) -> Evaluation:
 
 
 @pytest.mark.parametrize(
-    ("correct", "baseline", "standing"),
+    ("correct", "other", "standing"),
     [
         (950, 850, "ahead"),
         (850, 950, "behind"),
@@ -110,23 +112,23 @@ def right(correct: int, rows: int) -> Evaluation:
         (950, 950, "level"),
     ],
 )
-def test_the_verdict_is_only_as_sure_as_the_rows_allow(correct: int, baseline: int, standing: str) -> None:
-    verdict = judge(right(correct, 1000), [Baseline(TF_IDF, right(baseline, 1000))])
+def test_the_verdict_is_only_as_sure_as_the_rows_allow(correct: int, other: int, standing: str) -> None:
+    verdict = judge(right(correct, 1000), [baseline(TF_IDF, right(other, 1000))])
 
     assert verdict.standing == standing
-    assert verdict.points == pytest.approx((correct - baseline) / 10)
+    assert verdict.points == pytest.approx((correct - other) / 10)
 
 
 def test_the_same_difference_says_more_on_more_rows() -> None:
-    few = judge(right(96, 100), [Baseline(TF_IDF, right(94, 100))])
-    many = judge(right(9600, 10000), [Baseline(TF_IDF, right(9400, 10000))])
+    few = judge(right(96, 100), [baseline(TF_IDF, right(94, 100))])
+    many = judge(right(9600, 10000), [baseline(TF_IDF, right(9400, 10000))])
 
     assert (few.standing, many.standing) == ("level", "ahead")
     assert few.margin > many.margin
 
 
 def test_the_margin_is_that_of_agresti_and_caffo() -> None:
-    verdict = judge(right(90, 100), [Baseline(TF_IDF, right(80, 100))])
+    verdict = judge(right(90, 100), [baseline(TF_IDF, right(80, 100))])
 
     # By hand: 91/102 and 81/102, so 1.96 · sqrt(0.8922·0.1078/102 + 0.7941·0.2059/102).
     assert verdict.margin == pytest.approx(9.895, abs=0.01)
@@ -134,7 +136,7 @@ def test_the_margin_is_that_of_agresti_and_caffo() -> None:
 
 def test_a_model_behind_its_baseline_is_told_so_in_words() -> None:
     verdict = judge(
-        right(850, 1000), [Baseline("majority class", right(500, 1000)), Baseline(TF_IDF, right(950, 1000))]
+        right(850, 1000), [baseline("majority class", right(500, 1000)), baseline(TF_IDF, right(950, 1000))]
     )
 
     words = verdict.text.replace("\u00a0", " ")
@@ -150,16 +152,30 @@ def test_without_a_baseline_there_is_nothing_to_stand_against() -> None:
 
 def test_the_page_shows_the_metrics_beside_the_baselines() -> None:
     page = report_html(
-        content(
-            right(850, 1000), [Baseline(TF_IDF, right(950, 1000)), Baseline("majority", right(500, 1000))]
-        )
+        content(right(850, 1000), [baseline(TF_IDF, right(950, 1000)), baseline("majority", right(500, 1000))])
     )
 
     text = text_of(page)
     assert re.search(r"this model 0\.850 .*TF-IDF \+ logistic regression 0\.950 .*majority 0\.500", text)
-    assert judge(right(850, 1000), [Baseline(TF_IDF, right(950, 1000))]).text.split(" (")[0] in page.replace(
+    assert judge(right(850, 1000), [baseline(TF_IDF, right(950, 1000))]).text.split(" (")[0] in page.replace(
         "&#43;", "+"
     )
+
+
+def test_the_strongest_baseline_stands_next_to_the_model() -> None:
+    scores = [baseline("majority", right(500, 1000)), baseline(TF_IDF, right(950, 1000))]
+
+    text = text_of(report_html(content(right(850, 1000), scores)))
+
+    assert text.index(TF_IDF, text.index("this model")) < text.index("majority", text.index("this model"))
+
+
+def test_a_baseline_that_saw_a_sample_only_is_said_to_have() -> None:
+    whole = text_of(report_html(content(right(850, 1000), [baseline(TF_IDF, right(95, 100))])))
+    sampled = text_of(report_html(content(right(850, 1000), [baseline(TF_IDF, right(95, 100), sampled=True)])))
+
+    assert "fitted on the same training rows" in whole
+    assert f"{TF_IDF} was fitted on 5,000 training rows and scored on 100 test rows." in sampled
 
 
 def test_the_page_shows_rows_by_step_and_rejections_with_examples() -> None:
@@ -196,7 +212,7 @@ def test_every_text_of_the_users_is_escaped() -> None:
     scores = evaluation([[4, 1], [0, 5]], [ATTACK, '" onload="x'], [mistake])
     page = report_html(
         replace(
-            content(scores, [Baseline(ATTACK, scores)]),
+            content(scores, [baseline(ATTACK, scores)]),
             pipeline=ATTACK,
             run_id=ATTACK,
             spec_yaml=ATTACK,
@@ -266,7 +282,7 @@ def test_a_class_without_test_rows_and_a_metric_that_is_not_finite_are_shown() -
 def test_the_data_says_what_the_page_says() -> None:
     scores = right(850, 1000)
     told = replace(
-        content(scores, [Baseline(TF_IDF, right(950, 1000))]),
+        content(scores, [baseline(TF_IDF, right(950, 1000))]),
         epochs=[Epoch(1, 10, 1.0, 0.5, {"accuracy": 0.9})],
         best_epoch=1,
         splits={"train": 200, "test": 1000},
@@ -275,7 +291,9 @@ def test_the_data_says_what_the_page_says() -> None:
     data = report_data(told)
 
     assert data["evaluation"] == scores.as_dict()
-    assert data["baselines"] == [{"name": TF_IDF, "evaluation": right(950, 1000).as_dict()}]
+    assert data["baselines"] == [
+        {"name": TF_IDF, "train_rows": 5000, "sampled": False, "evaluation": right(950, 1000).as_dict()}
+    ]
     assert data["epochs"] == [
         {"number": 1, "rows": 10, "seconds": 1.0, "train_loss": 0.5, "metrics": {"accuracy": 0.9}}
     ]

@@ -68,9 +68,7 @@ def test_a_stage_is_named_while_it_runs_and_timed_when_it_ends(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt()])
-def test_a_stage_that_fails_keeps_its_time_and_the_kind_of_error(
-    tmp_path: Path, error: BaseException
-) -> None:
+def test_a_stage_that_fails_keeps_its_time_and_the_kind_of_error(tmp_path: Path, error: BaseException) -> None:
     run = create(tmp_path)
 
     with pytest.raises(type(error)), run.stage("etl"):
@@ -83,9 +81,7 @@ def test_a_stage_that_fails_keeps_its_time_and_the_kind_of_error(
 def test_the_end_records_rows_by_rule_metrics_and_places(tmp_path: Path) -> None:
     run = create(tmp_path)
     rejection = Rejection("a:3", "word_count", "too_few_words", "hm")
-    account = StepAccount(
-        "word_count", 10, 0, 9, {"too_few_words": 1}, 0.5, 400, {"too_few_words": [rejection]}
-    )
+    account = StepAccount("word_count", 10, 0, 9, {"too_few_words": 1}, 0.5, 400, {"too_few_words": [rejection]})
 
     run.finish(
         "done",

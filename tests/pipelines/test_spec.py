@@ -16,6 +16,7 @@ from pipelines.spec import dump, parse
 from pipelines.spec_file import read_yaml, write_yaml
 from pipelines.steps import Deduplicate, MapLabels, NormalizeText, Split, WordCount
 from tests.pipelines.sample_plugins import Learn, Shop, Shorten, Window
+from training import TextClassifier
 
 SAMPLES = "tests.pipelines.sample_plugins"
 
@@ -205,10 +206,7 @@ steps:
     assert "1: size" not in message
     assert "news.yaml:4: steps[0].size: must be a valid integer, or must be 'auto', not 'large'" in message
     assert "news.yaml:6: steps[0].window.width: must be a valid integer, not 'wide'" in message
-    assert (
-        "news.yaml:7: steps[0].window.strid: unknown option 'strid' of window; did you mean 'stride'?"
-        in message
-    )
+    assert "news.yaml:7: steps[0].window.strid: unknown option 'strid' of window; did you mean 'stride'?" in message
     assert "news.yaml:10: steps[1].mapping" in message or "news.yaml:9: steps[1].mapping" in message
 
 
@@ -305,12 +303,36 @@ def test_plain_data_comes_back_from_yaml_as_it_was(document: dict[str, Any]) -> 
     st.lists(
         st.builds(WordCount, min=st.integers(0, 9))
         | st.builds(Shorten, at=st.integers(1, 99), window=st.none() | st.builds(Window, width=st.integers()))
-        | st.builds(
-            MapLabels, mapping=st.dictionaries(st.text(), st.none() | st.text(), min_size=1, max_size=3)
-        ),
+        | st.builds(MapLabels, mapping=st.dictionaries(st.text(), st.none() | st.text(), min_size=1, max_size=3)),
         max_size=4,
     )
 )
 def test_a_dumped_pipeline_loads_as_an_equal_one(steps: list[Any]) -> None:
     pipeline = Pipeline(name="x", steps=tuple(steps))
     assert parse(dump(pipeline)) == pipeline
+
+
+def test_an_encoder_that_is_a_directory_starts_from_the_file_too(tmp_path: Path) -> None:
+    (tmp_path / "models" / "mini").mkdir(parents=True)
+
+    def encoder(name: str) -> object:
+        text = f"name: x\nsteps: [split]\ntrain: {{type: text_classifier, encoder: {name}}}"
+        trainer = parse(text, base_directory=tmp_path).train
+        assert isinstance(trainer, TextClassifier)
+        return trainer.encoder
+
+    assert encoder("models/mini") == str(tmp_path / "models" / "mini")
+    assert encoder("./none") == str(tmp_path / "none")
+    assert encoder("sentence-transformers/all-MiniLM-L6-v2") == "sentence-transformers/all-MiniLM-L6-v2"
+    assert encoder("package:acme/model") == "package:acme/model"
+
+
+def test_a_fault_of_one_member_of_a_union_is_told_and_not_that_it_is_no_other() -> None:
+    message = faults_of(
+        "name: x\nsteps: [split]\ntrain:\n  type: text_classifier\n  frozen: false\n  encoder:\n    layrs: 2\n    width: wide\n"
+    )
+    assert message.splitlines()[0].endswith(": 2 faults")
+    assert "news.yaml:7: train.encoder.layrs: unknown option 'layrs' of encoder; did you mean 'layers'?" in message
+    assert "news.yaml:8: train.encoder.width: must be a valid integer, not 'wide'" in message
+    other = faults_of("name: x\nsteps: [split]\ntrain: {type: text_classifier, encoder: 3}")
+    assert "train.encoder: must be a valid string, or must be a mapping, not 3" in other

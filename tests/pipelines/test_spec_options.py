@@ -38,6 +38,7 @@ NEEDED: dict[str, dict[str, object]] = {
     "step.map_labels": {"mapping": {"a": "b"}},
     "step.select_columns": {"columns": ["a", "b"]},
     "step.sql": {"query": "SELECT * FROM rows"},
+    "trainer.text_classifier": {"encoder": "acme/encoder"},
     "sink.csv": {"path": "/out"},
     "sink.json_lines": {"path": "/out"},
     "sink.parquet": {"path": "/out"},
@@ -70,6 +71,9 @@ VALUES: dict[str, Change] = {
     "step.arrow_function.output": ({}, {"length": "int64"}),
     "step.select_columns.columns": ({}, ["a"]),
     "step.split.values": ({"column": "part"}, {"dev": "validation"}),
+    "trainer.text_classifier.encoder": ({"frozen": False}, {"layers": 2}),
+    "trainer.text_classifier.metric": ({}, f"{SAMPLES}:gain"),
+    "trainer.text_classifier.token_dropout": ({"frozen": False}, 0.1),
     "session.executor_memory": ({}, "2g"),
     "session.object_store_memory": ({}, "2g"),
     "session.spark_conf": ({}, {"spark.hadoop.fs.s3a.secret.key": "${env:KEY}"}),
@@ -80,9 +84,7 @@ VALUES: dict[str, Change] = {
 def built_ins() -> Iterator[tuple[str, Kind, type[BaseModel]]]:
     registry = Registry.installed()
     for kind in KINDS:
-        ours = {
-            one.name for one in registry.entry_points if one.dist is not None and one.dist.name == "headrace"
-        }
+        ours = {one.name for one in registry.entry_points if one.dist is not None and one.dist.name == "headrace"}
         for name in registry.names(kind):
             if name in ours:
                 yield f"{kind.name}.{name}", kind, registry.find(kind, name)
@@ -138,9 +140,7 @@ def given(options: dict[str, object]) -> dict[str, object]:
 
 
 def test_the_tables_name_nothing_that_is_not_there() -> None:
-    known = {f"{name}.{option}" for name, option in OPTIONS} | {
-        f"session.{one}" for one in SessionOptions.model_fields
-    }
+    known = {f"{name}.{option}" for name, option in OPTIONS} | {f"session.{one}" for one in SessionOptions.model_fields}
     assert VALUES.keys() <= known
     assert NEEDED.keys() <= BUILT_INS.keys()
 

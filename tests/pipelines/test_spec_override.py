@@ -108,9 +108,7 @@ def test_a_fault_names_the_override(override: str, fault: str) -> None:
 
 
 def test_a_type_that_occurs_twice_must_be_named_by_position() -> None:
-    with pytest.raises(
-        SpecError, match=r"2 items of steps are of type 'split'; write steps\[0\] or steps\[1\]"
-    ):
+    with pytest.raises(SpecError, match=r"2 items of steps are of type 'split'; write steps\[0\] or steps\[1\]"):
         parse("name: x\nsteps: [split, split]", ["steps.split.test=0.1"])
 
 

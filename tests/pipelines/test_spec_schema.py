@@ -31,9 +31,7 @@ def test_it_is_a_schema_and_json() -> None:
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_examples_are_accepted(example: Path) -> None:
-    jsonschema.Draft202012Validator(SCHEMA).validate(
-        read_yaml(example.read_text(encoding="utf-8"), "x").value
-    )
+    jsonschema.Draft202012Validator(SCHEMA).validate(read_yaml(example.read_text(encoding="utf-8"), "x").value)
     assert accepts({"name": "x"})
 
 
@@ -79,9 +77,7 @@ def test_every_plugin_and_every_option_is_described() -> None:
         for name in registry.names(kind):
             definition = SCHEMA["$defs"][f"{kind.name}.{name}"]
             assert definition["description"], name
-            assert [key for key, one in definition["properties"].items() if "description" not in one] == [], (
-                name
-            )
+            assert [key for key, one in definition["properties"].items() if "description" not in one] == [], name
     assert all(one["description"] for one in SCHEMA["properties"].values())
 
 

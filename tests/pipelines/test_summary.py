@@ -64,15 +64,14 @@ def test_rows_are_counted_by_step_with_the_reasons() -> None:
 
 def test_the_model_stands_above_its_baselines() -> None:
     run = Finished(
-        evaluation=scores(0.91, 0.3), baselines=[Baseline("majority class", scores(0.5, float("inf")))]
+        evaluation=scores(0.91, 0.3),
+        baselines=[Baseline("majority class", scores(0.5, float("inf")), train_rows=5000, sampled=False)],
     )
 
     lines = shown(run)
 
     assert "Test (1,200 rows)" in lines
-    assert lines.index("this model 0.910 0.880 0.300 0.020") < lines.index(
-        "majority class 0.500 0.880 inf 0.020"
-    )
+    assert lines.index("this model 0.910 0.880 0.300 0.020") < lines.index("majority class 0.500 0.880 inf 0.020")
 
 
 def test_a_run_that_trains_nothing_shows_no_test() -> None:
@@ -80,9 +79,7 @@ def test_a_run_that_trains_nothing_shows_no_test() -> None:
 
 
 def test_stages_are_timed_and_an_open_one_is_left_out() -> None:
-    lines = shown(
-        Finished(stages=[StageTime("etl", 0, 2.0), StageTime("train", 2, 185.0), StageTime("report", 187)])
-    )
+    lines = shown(Finished(stages=[StageTime("etl", 0, 2.0), StageTime("train", 2, 185.0), StageTime("report", 187)]))
 
     assert "Time etl 2.0 s · train 3 min 05 s" in lines
 

@@ -60,7 +60,7 @@ def jobs_of(spark: SparkSession) -> Callable[[Callable[[], object]], int]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.get_closest_marker("spark"):
+        if item.get_closest_marker("spark") and item.path.is_relative_to(Path(__file__).parent):
             # Both are PySpark's: it leaves the socket that rows came through to the garbage collector, and it
             # compares versions by distutils.
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))

@@ -1,0 +1,63 @@
+"""What a run returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.accounting import StepAccount
+from pipelines.run_record import StageTime
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+    from training.baselines import Baseline
+    from training.evaluation import Evaluation
+    from training.trainer import Epoch
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run that has ended well.
+
+    Attributes:
+        pipeline: the pipeline's name.
+        run_id: the run's.
+        directory: its record, ``runs/<pipeline>/<run-id>/``.
+        accounts: the rows of the source and of each step, in order.
+        stages: the stages and their wall times.
+        rejected: how many rows are in the quarantine.
+        report: the page about the run.
+        bundle: the row steps and the model, for `pipelines.bundle.Bundle.load`; None where nothing was trained.
+        evaluation: how good the model is on the test rows; None where nothing was trained.
+        baselines: the baselines on the same rows.
+        epochs: how training went.
+        datasets: the rows by split (under "" without a split), as long as the session lives that the run was given;
+            empty for a run that had a session of its own, or that ended in a sink.
+    """
+
+    pipeline: str
+    run_id: str
+    directory: Path
+    accounts: Sequence[StepAccount]
+    stages: Sequence[StageTime]
+    rejected: int
+    report: Path | None = None
+    bundle: Path | None = None
+    evaluation: Evaluation | None = None
+    baselines: Sequence[Baseline] = ()
+    epochs: Sequence[Epoch] = ()
+    datasets: Mapping[str, Dataset] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The headline figures on the test rows by name; empty where nothing was trained."""
+        return headline(self.evaluation) if self.evaluation else {}
+
+
+def headline(evaluation: Evaluation) -> dict[str, float]:
+    """Return the figures of an evaluation that are single numbers, by name."""
+    names = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "log_loss", "calibration_error")
+    return {**{name: getattr(evaluation, name) for name in names}, **evaluation.extra}

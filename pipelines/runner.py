@@ -1,0 +1,290 @@
+"""Doing what a pipeline says: check, start, extract and transform, hand over, train, evaluate, bundle, report."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.accounting import StepAccount
+from pipelines.bundle import Bundle, scoring_steps
+from pipelines.checks import check_before_start
+from pipelines.errors import EmptyResultError
+from pipelines.log import RunLog, run_log
+from pipelines.pipeline import Pipeline
+from pipelines.progress import Listener, Silent
+from pipelines.report import ReportContent, write_report
+from pipelines.result import Result, headline
+from pipelines.run_record import RunRecord
+from pipelines.steps import Split
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from ray.data import Dataset
+
+    from pipelines.session import Session
+    from training.baselines import Baseline
+    from training.evaluation import Evaluation
+    from training.trainer import Fit
+
+SPLIT = "split"
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+
+_LOOK_SECONDS = 0.5
+
+
+def run(
+    pipeline: Pipeline,
+    session: Session | None = None,
+    *,
+    data: DataFrame | Dataset | None = None,
+    runs: str | Path = "runs",
+    listener: Listener | None = None,
+) -> Result:
+    """Run a pipeline to its end and leave a record of it in ``runs/<pipeline>/<run-id>/``.
+
+    Args:
+        pipeline: what to do.
+        session: the session to work in, which is left open, without Spark once training has begun; None starts one as
+            the pipeline's ``session`` says and takes it down again.
+        data: rows in place of the source's: a Spark DataFrame of the session, or a Ray Dataset.
+        runs: the directory of all run records.
+        listener: is told how the work goes on.
+
+    Returns:
+        What came out; see `Result`.
+
+    Raises:
+        PipelineError: the pipeline cannot be run as it is, or failed.
+        ConnectorError: the source cannot be read, or the sink not written.
+        TrainingError: the model cannot be trained.
+    """
+    record = RunRecord.create(Path(runs), pipeline.name, pipeline.describe(), pipeline.spec_hash)
+    work = _Run(pipeline, record, listener or Silent())
+    try:
+        with run_log(record.log_path) as log:
+            result = work.do(session, data, log)
+    except BaseException as error:
+        interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
+        said = "" if interrupted else f"{type(error).__name__}: {error}"
+        record.finish("interrupted" if interrupted else "failed", work.accounts, error=said)
+        raise
+    work.listener.run_finished(result)
+    return result
+
+
+@dataclass
+class _Run:
+    """One run while it goes on: what is known so far, so that a failure can be recorded with it."""
+
+    pipeline: Pipeline
+    record: RunRecord
+    listener: Listener
+    accounts: Sequence[StepAccount] = ()
+    rejected: int = 0
+
+    def do(self, session: Session | None, data: DataFrame | Dataset | None, log: RunLog) -> Result:
+        with ExitStack() as undo:
+            with self._stage("check"):
+                check_before_start(self.pipeline, data)
+            own = session is None
+            if session is None:
+                session = undo.enter_context(self._started())
+            log.route()  # Ray, Ray Data and transformers have put handlers of their own on their loggers by now
+            datasets = self._extract(session, data)
+            trained = _Trained()
+            if self.pipeline.train is not None:
+                session.release_spark()
+                trained = self._train(datasets)
+            return self._finish(trained, {} if own else datasets)
+
+    @contextmanager
+    def _started(self) -> Iterator[Session]:
+        """Start a session of the run's own."""
+        with ExitStack() as undo:
+            with self._stage("session"):
+                from pipelines.session import Session
+
+                session = undo.enter_context(Session(self.pipeline.session, log=self.record.log_path))
+            yield session
+
+    def _extract(self, session: Session, data: DataFrame | Dataset | None) -> dict[str, Dataset]:
+        """Compute the rows, once, and account for them."""
+        from pipelines.etl import Etl
+        from pipelines.handoff import frame_of
+
+        with self._stage("etl") as stage:
+            spark = session.start_spark()
+            rows = self.pipeline.source if data is None else frame_of(data, session)
+            assert rows is not None  # as checked before the start
+            etl = Etl(spark, rows, self.pipeline.steps)
+            datasets: dict[str, Dataset] = {}
+            with _reporting(lambda: stage.progress(etl.rows_so_far())):
+                if self.pipeline.sink is not None:
+                    etl.to_sink(self.pipeline.sink)
+                else:
+                    splits = any(isinstance(step, Split) for step in self.pipeline.steps)
+                    datasets = etl.to_ray(group_by=SPLIT if splits else None)
+            self.accounts = etl.accounts()
+            with self.record.quarantine() as quarantine:
+                quarantine.write(etl.rejections())
+            self.rejected = quarantine.rows
+            stage.rows = self.accounts[-1].rows_out
+        if not self.accounts[-1].rows_out:
+            raise EmptyResultError(_nothing_left(self.accounts))
+        return datasets
+
+    def _train(self, datasets: Mapping[str, Dataset]) -> _Trained:
+        """Train, evaluate and bundle."""
+        from training.baselines import fit_baselines
+        from training.evaluation import evaluate
+
+        assert self.pipeline.train is not None
+        train, test = _split(datasets, TRAIN), _split(datasets, TEST)
+        checkpoints = self.record.directory / "checkpoints"
+        with self._stage("train") as stage:
+            stage.rows = train.count()
+            fit = self.pipeline.train.fit(
+                train,
+                datasets.get(VALIDATION),
+                storage=checkpoints,
+                name=self.record.run_id,
+                listener=lambda note, rows: stage.progress(rows, note),
+            )
+        with self._stage("evaluate") as stage:
+            stage.rows = test.count()
+            evaluation = evaluate(fit.model, test, metric=getattr(self.pipeline.train, "metric", None))
+            baselines: Sequence[Baseline] = ()
+            if self.pipeline.baselines:
+                stage.progress(stage.rows, "baselines")
+                baselines = fit_baselines(train, test, fit.model.labels, seed=0)
+        with self._stage("bundle"):
+            bundle = Bundle(self.pipeline.name, scoring_steps(self.pipeline.steps), fit.model)
+            bundle.save(self.record.bundle_path)
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        return _Trained(fit, evaluation, baselines, {name: one.count() for name, one in datasets.items()})
+
+    def _finish(self, trained: _Trained, datasets: Mapping[str, Dataset]) -> Result:
+        """Write the report and complete the record."""
+        fit, evaluation = trained.fit, trained.evaluation
+        bundle = self.record.bundle_path if fit else None
+        with self._stage("report"):
+            content = ReportContent(
+                pipeline=self.pipeline.name,
+                run_id=self.record.run_id,
+                started=self.record.started,
+                seconds=time.time() - self.record.started.timestamp(),
+                accounts=self.accounts,
+                stages=self.record.stages,
+                versions=self.record.versions,
+                spec_yaml=self.pipeline.describe(),
+                spec_hash=self.pipeline.spec_hash,
+                splits=trained.splits,
+                evaluation=evaluation,
+                baselines=trained.baselines,
+                epochs=fit.epochs if fit else (),
+                best_epoch=fit.best_epoch if fit else None,
+                output=_output(self.pipeline, bundle),
+            )
+            report = write_report(self.record.directory, content)
+        metrics = {
+            **({"test": headline(evaluation)} if evaluation else {}),
+            **{baseline.name: headline(baseline.evaluation) for baseline in trained.baselines},
+        }
+        self.record.finish(
+            "done", self.accounts, metrics, bundle=bundle, report=report, rejected_rows=self.rejected
+        )
+        return Result(
+            pipeline=self.pipeline.name,
+            run_id=self.record.run_id,
+            directory=self.record.directory,
+            accounts=self.accounts,
+            stages=self.record.stages,
+            rejected=self.rejected,
+            report=report,
+            bundle=bundle,
+            evaluation=evaluation,
+            baselines=trained.baselines,
+            epochs=fit.epochs if fit else (),
+            datasets=datasets,
+        )
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[_Stage]:
+        """Time a stage, in the record and for the listener."""
+        stage = _Stage(name, self.listener)
+        self.listener.stage_started(name)
+        begun = time.monotonic()
+        with self.record.stage(name):
+            yield stage
+        self.listener.stage_finished(name, stage.rows, time.monotonic() - begun)
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What training came to; empty for a run that trains nothing."""
+
+    fit: Fit | None = None
+    evaluation: Evaluation | None = None
+    baselines: Sequence[Baseline] = ()
+    splits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class _Stage:
+    """A stage while it goes on."""
+
+    name: str
+    listener: Listener
+    rows: int = 0
+
+    def progress(self, rows: int, note: str = "") -> None:
+        self.listener.stage_progress(self.name, rows, note)
+
+
+@contextmanager
+def _reporting(report: Callable[[], None]) -> Iterator[None]:
+    """Call `report` now and again, from a thread of its own, for as long as the block lasts."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(_LOOK_SECONDS):
+            report()
+
+    thread = threading.Thread(target=work, name="headrace-progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _split(datasets: Mapping[str, Dataset], name: str) -> Dataset:
+    if name not in datasets:
+        there = ", ".join(f"{split}: {rows.count()} rows" for split, rows in sorted(datasets.items()))
+        raise EmptyResultError(
+            f"no row is in the split {name!r} ({there}); training needs rows for train and for test: raise the shares of "
+            "the step split, or look at what the steps reject"
+        )
+    return datasets[name]
+
+
+def _nothing_left(accounts: Sequence[StepAccount]) -> str:
+    lines = [
+        f"  {account.name}: {account.rows_in} in, {account.rows_out} out"
+        + "".join(f", {rows} {rule}" for rule, rows in sorted(account.rejected.items()))
+        for account in accounts
+    ]
+    return "no row is left after the steps; look at what rejects them (the quarantine has every row):\n" + "\n".join(lines)
+
+
+def _output(pipeline: Pipeline, bundle: Path | None) -> str:
+    if bundle is not None:
+        return f"bundle: {bundle}"
+    return f"sink: {getattr(pipeline.sink, 'path', pipeline.sink)}" if pipeline.sink is not None else ""

@@ -1,0 +1,65 @@
+"""The way back, on Ray's side: an actor that gives blocks of a Dataset to the executors on its node."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.data.block import BlockAccessor
+
+
+class Sender:
+    """Listens on a Unix socket and answers the number of a block with its rows, as an Arrow stream.
+
+    It keeps no state between answers, so a task that is retried or speculated asks again and gets the same.
+
+    Args:
+        blocks: references to the blocks, in order.
+        schema: the columns that every block is cast to.
+    """
+
+    def __init__(self, blocks: Sequence[ray.ObjectRef[Any]], schema: pa.Schema) -> None:
+        self._blocks = blocks
+        self._schema = schema
+        directory = Path(ray._private.worker._global_node.get_sockets_dir_path())
+        self._path = directory / f"headrace-{uuid.uuid4().hex[:8]}"
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(self._path))
+        self._listener.listen(128)
+        threading.Thread(target=self._accept, name="headrace-accept", daemon=True).start()
+
+    def address(self) -> str:
+        """Return the path of the socket, within Ray's own directory on this node."""
+        return str(self._path)
+
+    def stop(self) -> None:
+        """Take no further requests."""
+        os.unlink(self._path)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return  # stopped
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rwb") as stream:
+            try:
+                number = json.loads(stream.readline())["block"]
+                table = BlockAccessor.for_block(ray.get(self._blocks[number])).to_arrow()
+                with pa.ipc.new_stream(stream, self._schema) as writer:
+                    writer.write_table(table.cast(self._schema))
+                stream.flush()
+            except OSError:
+                return  # the task went away; Spark asks again if it still wants the rows
