@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
     from pipelines.progress import Listener
-    from pipelines.runner import Result
+    from pipelines.result import Result
     from pipelines.session import Session
 
 VERSION = 1
@@ -131,9 +131,8 @@ class Pipeline(BaseModel):
     def describe(self) -> str:
         """Return the spec as YAML for a record, even where a lambda makes `to_yaml` refuse.
 
-        A function or class without a name that can be imported is shown with a digest of its code, so a
-        description         A function or class without a name that can be imported is shown with a digest of its code, and rows in
-        memory as a digest of their content, so a description need not load.
+        A function or class without a name that can be imported is shown with a digest of its code, and rows in memory
+        as a digest of their content, so a description need not load.
 
         Raises:
             SpecError: an option holds something that is not data.

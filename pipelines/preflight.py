@@ -87,8 +87,14 @@ def check_versions() -> Iterator[Check]:
         yield Check(requirement.name, ok, f"{version} (wanted: {requirement.specifier or 'any'})", cure)
 
 
-def check_lock(constraints: Path) -> Iterator[Check]:
-    """Compare what is installed with the tested lock; a difference is worth knowing and stops nothing."""
+def check_lock() -> Iterator[Check]:
+    """Compare what is installed with the tested lock, where it is at hand; a difference stops nothing.
+
+    The lock is ``constraints.txt`` of the checkout that this package was installed from; a wheel has none.
+    """
+    constraints = Path(__file__).parent.parent / "constraints.txt"
+    if not constraints.is_file():
+        return
     for line in constraints.read_text(encoding="utf-8").splitlines():
         if not line.strip() or line.startswith("#"):
             continue

@@ -15,7 +15,7 @@ import pyarrow as pa
 import ray
 import ray.train
 import torch
-from ray.data import DataIterator, Dataset
+from ray.data import Dataset
 from ray.train import DataConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
@@ -31,24 +31,6 @@ SECONDS_FOR_CPUS = 60.0
 
 START_ATTEMPTS = 1
 """How often Ray Train may try again when the workers do not start within its 60 seconds, before the run fails."""
-
-
-class Shares(DataConfig):
-    """Gives worker n the dataset that was made for it, ``train/n`` and ``validation/n``.
-
-    Ray's own configuration splits evenly and drops the rows that remain. Ours are split beforehand, also because the
-    workers hold the CPUs by the time that this is called, so that a task to split with could wait for ever.
-    """
-
-    def configure(
-        self, datasets: dict[str, Dataset], world_size: int, worker_handles: Any, worker_node_ids: Any, **more: Any
-    ) -> list[dict[str, DataIterator]]:
-        """Return, for each worker, its iterator by split."""
-        found: list[dict[str, DataIterator]] = [{} for _ in range(world_size)]
-        for name, dataset in datasets.items():
-            split, _, number = name.rpartition("/")
-            found[int(number)][split] = dataset.iterator()
-        return found
 
 
 def share_out(dataset: Dataset, workers: int) -> list[Dataset]:
@@ -110,8 +92,8 @@ def run_workers(
         FitError: a worker failed, or the workers did not start.
         KeyboardInterrupt: the user interrupted; the workers are gone.
     """
-    datasets: dict[str, Any] = {f"train/{number}": part for number, part in enumerate(train)}
-    datasets |= {f"validation/{number}": part for number, part in enumerate(validation)}
+    datasets: dict[str, Any] = {f"train-{number}": part for number, part in enumerate(train)}
+    datasets |= {f"validation-{number}": part for number, part in enumerate(validation)}
     run: Any = RunConfig(
         name=name,
         storage_path=str(storage),
@@ -126,7 +108,9 @@ def run_workers(
         scaling_config=ScalingConfig(num_workers=len(train), resources_per_worker={"CPU": job.threads}),
         run_config=run,
         datasets=datasets,
-        dataset_config=Shares(),
+        # Ray's own way of splitting drops the rows that remain. Ours are split already, also because the workers hold
+        # the CPUs by then, so that a task to split with could wait for ever.
+        dataset_config=DataConfig(datasets_to_split=[]),
     )
     listener("starting workers", 0)
     with watching(job.progress, listener), _interruptible():
@@ -144,8 +128,9 @@ def work(config: dict[str, Job]) -> None:
     job, context = config["job"], ray.train.get_context()
     torch.set_num_threads(job.threads)
     team = Team(context.get_world_rank(), context.get_world_size())
-    validation = _share("validation", job.validation_rows[team.rank], job)
-    learner = Learner(job, team, _share("train", job.train_rows[team.rank], job), validation)
+    train = _share(f"train-{team.rank}", job.train_rows[team.rank], job)
+    validation = _share(f"validation-{team.rank}", job.validation_rows[team.rank], job)
+    learner = Learner(job, team, train, validation)
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
         with checkpoint.as_directory() as directory:
@@ -165,11 +150,13 @@ def _keep(learner: Learner, history: History, *, first: bool) -> None:
         ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(directory))
 
 
-def _share(split: str, rows: int, job: Job) -> Share:
+def _share(name: str, rows: int, job: Job) -> Share:
     def read(batch_rows: int) -> Iterable[pa.Table]:
-        shard = ray.train.get_dataset_shard(split)
+        if not rows:
+            return ()
+        shard = ray.train.get_dataset_shard(name)
         tables: Iterable[pa.Table] = shard.iter_batches(batch_size=batch_rows, batch_format="pyarrow")
-        return tables if rows else ()
+        return tables
 
     return Share(read, rows, job.share_batch)
 

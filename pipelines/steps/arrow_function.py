@@ -122,9 +122,7 @@ class ArrowFunction(RowStep):
     def _declared(self, schema: pa.Schema) -> pa.Schema:
         types = {name: _type(kind) for name, kind in self.output}
         stay = [field.with_type(types.pop(field.name, field.type)) for field in schema]
-        return pa.schema(
-            [*stay, *(pa.field(name, kind) for name, kind in types.items())], metadata=schema.metadata
-        )
+        return pa.schema([*stay, *(pa.field(name, kind) for name, kind in types.items())], metadata=schema.metadata)
 
 
 def _load(name: str) -> BatchFunction:
@@ -135,9 +133,7 @@ def _load(name: str) -> BatchFunction:
     """
     module_name, _, path = name.partition(":")
     if not module_name or not path:
-        raise ValueError(
-            f"{name!r} does not name a function; write module:function, like my_steps:short_only"
-        )
+        raise ValueError(f"{name!r} does not name a function; write module:function, like my_steps:short_only")
     try:
         found: object = importlib.import_module(module_name)
     except Exception as error:
@@ -147,12 +143,8 @@ def _load(name: str) -> BatchFunction:
         ) from error
     for part in path.split("."):
         if not hasattr(found, part):
-            functions = sorted(
-                key for key, one in vars(found).items() if callable(one) and not key.startswith("_")
-            )
-            raise ValueError(
-                f"{name!r}: {module_name} has no {path}; it has: {', '.join(functions) or 'no functions'}"
-            )
+            functions = sorted(key for key, one in vars(found).items() if callable(one) and not key.startswith("_"))
+            raise ValueError(f"{name!r}: {module_name} has no {path}; it has: {', '.join(functions) or 'no functions'}")
         found = getattr(found, part)
     if not callable(found):
         raise ValueError(f"{name!r} is of type {type(found).__name__}, and not a function")

@@ -72,17 +72,13 @@ def prepare(steps: Sequence[Step], batch: pa.RecordBatch) -> Prepared:
         batch = batch.add_column(0, pa.field(ROW_ID, pa.string()), ids)
     given = batch.column(ROW_ID)
     if pc.count_distinct(given).as_py() < len(given):
-        raise ValueError(
-            "the rows to prepare have a row_id twice; leave the column out, or make its values unique"
-        )
+        raise ValueError("the rows to prepare have a row_id twice; leave the column out, or make its values unique")
     reasons = pa.nulls(batch.num_rows, pa.string())
     for step in steps:
         if not isinstance(step, RowStep) or step.training_only:
             continue
         outcome = run_step(step, batch)
-        rule = outcome.rejected.column("rule").take(
-            pc.index_in(given, value_set=outcome.rejected.column(ROW_ID))
-        )
+        rule = outcome.rejected.column("rule").take(pc.index_in(given, value_set=outcome.rejected.column(ROW_ID)))
         reasons = pc.coalesce(reasons, pc.binary_join_element_wise(step.name, rule, ": "))
         batch = _in_order_given(step, outcome.kept, given)
     return Prepared(batch, reasons)
@@ -147,9 +143,7 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 def _rejection(row_id: str, failure: Exception) -> pa.RecordBatch:
     shown = _shown(failure)[:MAX_VALUE_CHARACTERS]
-    return pa.RecordBatch.from_arrays(
-        [pa.array([value]) for value in (row_id, ERROR_RULE, shown)], schema=REJECTS
-    )
+    return pa.RecordBatch.from_arrays([pa.array([value]) for value in (row_id, ERROR_RULE, shown)], schema=REJECTS)
 
 
 def _shown(failure: Exception) -> str:

@@ -62,9 +62,7 @@ class MapLabels(RowStep):
         require_columns(self.name, [LABEL], batch.schema.names)
         labels = batch.column(LABEL)
         if pa.types.is_list(labels.type) or pa.types.is_large_list(labels.type):
-            raise StepError(
-                f"{self.name}: the rows have lists of labels, and only single labels can be mapped"
-            )
+            raise StepError(f"{self.name}: the rows have lists of labels, and only single labels can be mapped")
         labels = labels.cast(pa.string())
         place = pc.index_in(labels, value_set=pa.array([old for old, _ in self.mapping], pa.string()))
         known = pc.is_valid(place)
@@ -90,7 +88,5 @@ class MapLabels(RowStep):
 
 def _label(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError(
-            f"{value} is a truth value and no label; put it in quotes if that is how the label is written"
-        )
+        raise ValueError(f"{value} is a truth value and no label; put it in quotes if that is how the label is written")
     return str(value) if isinstance(value, int) else value

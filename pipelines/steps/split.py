@@ -67,9 +67,7 @@ class Split(TableStep):
     @model_validator(mode="after")
     def _divides_in_one_way(self) -> Split:
         if self.column is None and self.values:
-            raise ValueError(
-                "values says what the values of a column mean, and no column is named; set column"
-            )
+            raise ValueError("values says what the values of a column mean, and no column is named; set column")
         shares = (self.validation, self.test, self.seed)
         if self.column is not None and shares != (_VALIDATION_SHARE, _TEST_SHARE, _SEED):
             raise ValueError(
@@ -97,9 +95,7 @@ class Split(TableStep):
                 f"{self.name}: the rows already have a column {SPLIT!r}; set column: {SPLIT} to go by it, or "
                 "rename it where the rows come from"
             )
-        keyed = frame.withColumns(
-            {_KEY: text_key(), _LABEL: label_key(frame), _WEIGHT: is_live(frame).cast("int")}
-        )
+        keyed = frame.withColumns({_KEY: text_key(), _LABEL: label_key(frame), _WEIGHT: is_live(frame).cast("int")})
         split = sql.element_at(sql.array(*map(sql.lit, _BY_NUMBER)), sql.col(_PROPOSED))
         return _agreed(self._proposed(_ranked(keyed, self.seed))).withColumn(SPLIT, split).drop(*_SCRATCH)
 
@@ -157,9 +153,7 @@ def _ranked(keyed: DataFrame, seed: int) -> DataFrame:
     sized = keyed.withColumns(
         {
             _COPIES: sql.sum(weight).over(same_text),
-            _AMBIGUOUS: sql.coalesce(
-                sql.min(label).over(same_text) != sql.max(label).over(same_text), sql.lit(False)
-            ),
+            _AMBIGUOUS: sql.coalesce(sql.min(label).over(same_text) != sql.max(label).over(same_text), sql.lit(False)),
             _HASH: sql.sha2(sql.concat(sql.lit(f"{seed}:"), sql.col(_KEY)), 256),
         }
     ).withColumn(_ROWS, sql.sum(weight).over(same_label))

@@ -46,9 +46,7 @@ class Sql(TableStep):
     @classmethod
     def _is_there(cls, value: str) -> str:
         if not value.strip(" \t\r\n;"):
-            raise ValueError(
-                "the query is empty; write one over the table rows, like SELECT * FROM rows WHERE …"
-            )
+            raise ValueError("the query is empty; write one over the table rows, like SELECT * FROM rows WHERE …")
         return value
 
     def apply(self, frame: DataFrame) -> DataFrame:
@@ -84,8 +82,7 @@ class Sql(TableStep):
             )
         except (AnalysisException, ParseException) as error:
             raise StepError(
-                f"{self.name}: the query cannot be run over the table {VIEW} ({', '.join(frame.columns)}): "
-                f"{error}"
+                f"{self.name}: the query cannot be run over the table {VIEW} ({', '.join(frame.columns)}): {error}"
             ) from error
         finally:
             frame.sparkSession.catalog.dropTempView(view)
@@ -108,7 +105,5 @@ class Sql(TableStep):
             )
         kind = result.schema[ROW_ID].dataType.simpleString()
         if kind != "string":
-            raise StepError(
-                f"{self.name}: {ROW_ID} in the result of the query is {kind}; it must be a string"
-            )
+            raise StepError(f"{self.name}: {ROW_ID} in the result of the query is {kind}; it must be a string")
         return result

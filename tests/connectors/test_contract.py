@@ -122,10 +122,8 @@ class TestCsvSink(SinkContract):
 
     def read_back(self, sink: Sink) -> list[dict[str, object]]:
         assert isinstance(sink, CsvSink)
-        frames = [pd.read_csv(file) for file in sorted(Path(sink.path).glob("*.csv.gz"))]
-        return [
-            {str(name): value for name, value in row.items()} for frame in frames for row in frame.to_dict("records")
-        ]
+        tables = [pa.Table.from_pandas(pd.read_csv(file)) for file in sorted(Path(sink.path).glob("*.csv.gz"))]
+        return [row for table in tables for row in table.to_pylist()]
 
 
 class TestTheContractItself:

@@ -49,7 +49,7 @@ def test_a_value_in_place_of_a_reference_is_refused_and_not_shown(value: str) ->
 def test_what_cannot_be_resolved_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(SecretError, match="the environment variable NO_SUCH_KEY is not set; export it"):
         Secret("${env:NO_SUCH_KEY}").resolve()
-    with pytest.raises(SecretError, match="cannot read .*: No such file"):
+    with pytest.raises(SecretError, match=r"cannot read .*: No such file"):
         Secret(f"${{file:{tmp_path}/none}}").resolve()
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(SecretError, match="not UTF-8"):

@@ -133,14 +133,13 @@ class TestCsv:
     def test_without_a_quote_character_quotes_are_text(self, tmp_path: Path) -> None:
         assert read(Csv(path=_write(tmp_path / "a.csv", 'text\n"a\n'), quote=None))[0][0]["text"] == '"a'
 
-    @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".csv.zst"])
-    def test_a_compressed_file_is_read_by_its_suffix(self, tmp_path: Path, suffix: str) -> None:
-        pack: dict[str, Callable[[bytes], bytes]] = {
-            ".csv": bytes,
-            ".csv.gz": gzip.compress,
-            ".csv.zst": zstandard.compress,
-        }
-        rows, _ = read(Csv(path=_write(tmp_path / f"a{suffix}", pack[suffix](b"text\na\nb\n"))))
+    @pytest.mark.parametrize(
+        ("suffix", "pack"), [(".csv", bytes), (".csv.gz", gzip.compress), (".csv.zst", zstandard.compress)]
+    )
+    def test_a_compressed_file_is_read_by_its_suffix(
+        self, tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]
+    ) -> None:
+        rows, _ = read(Csv(path=_write(tmp_path / f"a{suffix}", pack(b"text\na\nb\n"))))
         assert [row["row_id"] for row in rows] == [f"a{suffix}:2", f"a{suffix}:3"]
 
     def test_one_stray_quote_costs_one_record(self, tmp_path: Path) -> None:

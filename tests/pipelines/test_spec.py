@@ -13,7 +13,6 @@ from connectors import JsonLines, TextFolder
 from connectors.secret import Secret
 from pipelines import Pipeline, SpecError, load
 from pipelines.spec import dump, parse
-from pipelines.spec_file import read_yaml, write_yaml
 from pipelines.steps import Deduplicate, MapLabels, NormalizeText, Split, WordCount
 from tests.pipelines.sample_plugins import Learn, Shop, Shorten, Window
 from training import TextClassifier
@@ -220,82 +219,14 @@ def test_what_may_be_a_secret_is_never_shown(given: str) -> None:
     assert given.strip("[]") not in message
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("name: [a\nsteps: 3", "news.yaml:2:6: this is not YAML: expected ',' or ']'"),
-        ("name: x\n\tsteps: 3", "indent with spaces, not with tabs\n     2 | →steps: 3\n       | ^"),
-        (
-            "name: x: y",
-            "news.yaml:1:8: this is not YAML: mapping values are not allowed here; look for a ': '",
-        ),
-        ("name: 'x\n", "that begins in line 1"),
-        ("name: a\x07b", "news.yaml:1:8: this is not YAML: the character '\\x07' is not allowed"),
-        ("a: 1\n---\nb: 2", "expected a single document"),
-        ("name: *nobody", "undefined alias"),
-        ("name: !!python/object/apply:os.system [ls]", "a spec is plain data: remove the tag"),
-    ],
-)
-def test_a_syntax_error_shows_the_line_and_the_column(text: str, said: str) -> None:
-    message = faults_of(text)
-    assert said in message
-    assert " | " in message
-
-
 def test_many_faults_stay_within_a_screen() -> None:
     message = faults_of("name: x\nsteps:\n" + "  - wrong\n" * 100)
     assert len(message.splitlines()) <= 35
     assert message.endswith("… and 70 more")
 
 
-def test_anchors_and_merge_keys_are_yaml_too() -> None:
-    text = "name: x\nsteps:\n  - &count {type: word_count, min: 3}\n  - {<<: *count, max: 9}\n"
-    assert parse(text).steps == (WordCount(min=3), WordCount(min=3, max=9))
-
-
-def test_words_that_older_yaml_took_for_booleans_are_words() -> None:
-    text = "name: x\nsteps: [{type: map_labels, mapping: {no: yes, on: off}}]"
-    assert parse(text).steps == (MapLabels(mapping={"no": "yes", "on": "off"}),)  # type: ignore[arg-type]
-
-
 def test_sections_may_be_left_empty() -> None:
     assert parse("name: x\nsource:\nsteps:\ntrain:\nsink:\n") == Pipeline(name="x")
-
-
-def test_a_missing_file_is_told_with_its_likes(tmp_path: Path) -> None:
-    (tmp_path / "news.yaml").write_text("name: x")
-    with pytest.raises(SpecError, match=r"the spec .*new\.yaml does not exist; did you mean 'news\.yaml'\?"):
-        load(tmp_path / "new.yaml")
-    with pytest.raises(SpecError, match=r"is a directory, not a spec; .* holds: news\.yaml"):
-        load(tmp_path)
-    with pytest.raises(SpecError, match=r"does not exist; .* holds no \.yaml file"):
-        load(tmp_path / "nowhere" / "x.yaml")
-
-
-def test_a_file_in_another_encoding_is_told_with_the_line(tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_bytes("name: x\n# größe\n".encode("latin-1"))
-    with pytest.raises(SpecError, match=r"x\.yaml:2: this is not UTF-8 \(byte 0xf6\)"):
-        load(tmp_path / "x.yaml")
-
-
-def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_bytes("\ufeffname: x\r\nsteps:\r\n  - split\r\n".encode())
-    assert load(tmp_path / "x.yaml") == Pipeline(name="x", steps=(Split(),))
-
-
-PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@settings(deadline=None, max_examples=50)
-@given(st.dictionaries(st.text(min_size=1), PLAIN, max_size=4))
-def test_plain_data_comes_back_from_yaml_as_it_was(document: dict[str, Any]) -> None:
-    read = read_yaml(write_yaml(document), "x")
-    assert read.value == (document or {})
-    assert read.faults == ()
 
 
 @settings(deadline=None, max_examples=50)
@@ -329,7 +260,8 @@ def test_an_encoder_that_is_a_directory_starts_from_the_file_too(tmp_path: Path)
 
 def test_a_fault_of_one_member_of_a_union_is_told_and_not_that_it_is_no_other() -> None:
     message = faults_of(
-        "name: x\nsteps: [split]\ntrain:\n  type: text_classifier\n  frozen: false\n  encoder:\n    layrs: 2\n    width: wide\n"
+        "name: x\nsteps: [split]\ntrain:\n  type: text_classifier\n  frozen: false\n"
+        "  encoder:\n    layrs: 2\n    width: wide\n"
     )
     assert message.splitlines()[0].endswith(": 2 faults")
     assert "news.yaml:7: train.encoder.layrs: unknown option 'layrs' of encoder; did you mean 'layers'?" in message

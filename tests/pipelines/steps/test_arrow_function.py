@@ -47,9 +47,7 @@ def test_a_lambda_and_a_table_will_do() -> None:
 
 
 def test_leaving_out_all_rows_is_allowed() -> None:
-    outcome = run_step(
-        ArrowFunction(function=lambda batch: pa.Table.from_batches([batch]).slice(0, 0)), BATCH
-    )
+    outcome = run_step(ArrowFunction(function=lambda batch: pa.Table.from_batches([batch]).slice(0, 0)), BATCH)
     assert (outcome.kept.num_rows, outcome.rejected.num_rows) == (0, 3)
 
 
@@ -67,9 +65,7 @@ def test_declared_columns_are_cast_and_need_no_call_without_rows() -> None:
 
 
 def test_columns_that_were_not_declared_are_an_error() -> None:
-    with pytest.raises(
-        StepError, match=r"returned the columns row_id, text, length; .* should be row_id, text, size"
-    ):
+    with pytest.raises(StepError, match=r"returned the columns row_id, text, length; .* should be row_id, text, size"):
         run_step(ArrowFunction(function=with_length, output={"size": "int32"}), BATCH)
 
 
@@ -119,6 +115,6 @@ def test_a_name_that_leads_nowhere_is_an_error(name: str, message: str) -> None:
 def test_an_unknown_type_is_an_error_that_names_some() -> None:
     with pytest.raises(ValidationError, match=r"'integer' is no name of an Arrow type.*int32, int64"):
         ArrowFunction(function=long_only, output={"n": "integer"})
-    assert ArrowFunction(function=long_only, output={"tags": "list<string>"}).output_schema(
-        BATCH.schema
-    ).field("tags").type == pa.list_(pa.string())
+    assert ArrowFunction(function=long_only, output={"tags": "list<string>"}).output_schema(BATCH.schema).field(
+        "tags"
+    ).type == pa.list_(pa.string())

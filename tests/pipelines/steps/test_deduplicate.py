@@ -105,4 +105,4 @@ def test_it_starts_no_job_and_reads_its_input_once(
 
 def test_an_unknown_policy_is_an_error_that_names_the_known() -> None:
     with pytest.raises(ValidationError, match="'reject' or 'keep'"):
-        Deduplicate(conflicts="drop")  # type: ignore[arg-type]
+        Deduplicate(conflicts="drop")

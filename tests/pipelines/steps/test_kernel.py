@@ -108,9 +108,7 @@ def test_a_long_failure_is_cut() -> None:
 
 
 def test_a_step_that_fails_on_every_row_is_at_fault() -> None:
-    with pytest.raises(
-        StepError, match=r"always_fails failed on each of 2 rows.*on row 'a:0': KeyError: 'model'"
-    ):
+    with pytest.raises(StepError, match=r"always_fails failed on each of 2 rows.*on row 'a:0': KeyError: 'model'"):
         run_step(AlwaysFails(), batch_of("a", "b"))
 
 

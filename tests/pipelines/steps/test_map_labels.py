@@ -12,9 +12,7 @@ from pipelines.steps.kernel import run_step
 def batch_of(*labels: str | None) -> pa.RecordBatch:
     ids = pa.array([str(row) for row in range(len(labels))], pa.string())
     texts = pa.array(["text"] * len(labels), pa.string())
-    return pa.RecordBatch.from_arrays(
-        [ids, texts, pa.array(labels, pa.string())], names=["row_id", "text", "label"]
-    )
+    return pa.RecordBatch.from_arrays([ids, texts, pa.array(labels, pa.string())], names=["row_id", "text", "label"])
 
 
 def test_labels_are_renamed_and_merged() -> None:

@@ -45,9 +45,7 @@ def test_importing_and_using_the_steps_loads_neither_spark_nor_ray() -> None:
 def test_a_step_is_called_by_its_entry_point() -> None:
     registered = {one.name: one.load() for one in entry_points(group="headrace.steps")}
     ours = {name: step for name, step in registered.items() if step.__module__.startswith("pipelines.")}
-    steps = {
-        step for step in vars(pipelines.steps).values() if isinstance(step, type) and issubclass(step, Step)
-    }
+    steps = {step for step in vars(pipelines.steps).values() if isinstance(step, type) and issubclass(step, Step)}
     assert set(ours.values()) == steps - {Step, RowStep, TableStep}
     for name, step in ours.items():
         assert step.model_construct().name == name

@@ -12,9 +12,7 @@ from pydantic import ValidationError
 from pipelines.steps import NormalizeText
 
 ONLY_REPAIR = NormalizeText(control_characters=False, invisible_characters=False, form=None, whitespace=False)
-NOTHING = NormalizeText(
-    repair=False, control_characters=False, invisible_characters=False, form=None, whitespace=False
-)
+NOTHING = NormalizeText(repair=False, control_characters=False, invisible_characters=False, form=None, whitespace=False)
 
 
 def batch_of(*texts: str) -> pa.RecordBatch:
@@ -114,8 +112,7 @@ def test_passing_sound_lines_over_changes_nothing_on_real_articles() -> None:
 
 
 TRICKY = st.text(
-    st.sampled_from("ab <&;amp\n\r\x85\u2028Â£Ã©ｆ，好か한’“\x1b[0mﬁ\u0301")
-    | st.characters(exclude_categories=["Cs"]),
+    st.sampled_from("ab <&;amp\n\r\x85\u2028Â£Ã©ｆ，好か한’“\x1b[0mﬁ\u0301") | st.characters(exclude_categories=["Cs"]),
     max_size=30,
 )
 
@@ -135,4 +132,4 @@ def test_tidying_again_changes_nothing(text: str) -> None:
 
 def test_unknown_form_is_an_error_that_names_the_known() -> None:
     with pytest.raises(ValidationError, match="'NFC', 'NFKC', 'NFD' or 'NFKD'"):
-        NormalizeText(form="NFX")  # type: ignore[arg-type]
+        NormalizeText(form="NFX")

@@ -23,9 +23,7 @@ def test_all_rows_stay() -> None:
 
 
 def test_a_column_that_is_absent_is_an_error_with_a_suggestion() -> None:
-    with pytest.raises(
-        StepError, match=r"no column 'titel'; did you mean 'title'\?; they have: row_id, title"
-    ):
+    with pytest.raises(StepError, match=r"no column 'titel'; did you mean 'title'\?; they have: row_id, title"):
         SelectColumns(columns=("titel",)).output_schema(SCHEMA)
 
 

@@ -91,9 +91,7 @@ def test_views_are_neither_left_behind_nor_replaced(spark: SparkSession, frame: 
 @pytest.mark.spark
 def test_rows_that_are_marked_already_are_not_seen_by_the_query(spark: SparkSession) -> None:
     rows = [("1", "a", "old", "why"), ("2", "b", None, None), ("3", "c", None, None)]
-    marked = spark.createDataFrame(
-        rows, "row_id string, text string, _rejected_rule string, _rejected_value string"
-    )
+    marked = spark.createDataFrame(rows, "row_id string, text string, _rejected_rule string, _rejected_value string")
     out = run(marked, "SELECT *, count(*) OVER () AS seen FROM rows WHERE row_id <> '3'")
     assert [(row.row_id, row["_rejected_rule"], row["_rejected_value"]) for row in out] == [
         ("1", "old", "why"),

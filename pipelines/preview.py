@@ -1,0 +1,80 @@
+"""A look at the first rows after the row steps, without Ray and Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from connectors.source import ROW_ID, BadRow, PartitionedSource
+from pipelines.errors import PipelineError
+from pipelines.pass_plan import plan_passes, source_name
+from pipelines.pipeline import Pipeline
+from pipelines.steps.kernel import run_step
+
+
+@dataclass(frozen=True)
+class PreviewRow:
+    """One row of a preview.
+
+    Attributes:
+        row_id: the row's id.
+        values: its columns after the steps; as far as it came, for one that was rejected.
+        rejected: the step and the rule that it was rejected by, as ``step: rule``; None where it was not.
+    """
+
+    row_id: str
+    values: dict[str, object]
+    rejected: str | None = None
+
+
+def preview(pipeline: Pipeline, rows: int) -> tuple[list[PreviewRow], tuple[str, ...]]:
+    """Read the source's first rows and take them through the row steps up to the first table step.
+
+    Args:
+        pipeline: whose source and steps.
+        rows: how many to return at most, rejected ones included.
+
+    Returns:
+        The rows, in the order that they were read, and the names of the steps that were left out.
+
+    Raises:
+        PipelineError: the pipeline has no source, or one that Spark alone reads.
+        ConnectorError: the source cannot be read.
+    """
+    source = pipeline.source
+    if not isinstance(source, PartitionedSource):
+        kind = "there is no source" if source is None else f"{source_name(source)} is read by Spark alone"
+        raise PipelineError(f"nothing can be previewed without Spark: {kind}; use `headrace run`")
+    passes = plan_passes(source_name(source), pipeline.steps)
+    found: list[PreviewRow] = []
+    for item in _items(source):
+        if isinstance(item, BadRow):
+            values = {"origin": item.origin, "position": item.position, "value": item.value}
+            found.append(PreviewRow(item.row_id or "", values, f"{passes[0].feed}: {item.rule}"))
+        else:
+            found += _through(item.slice(0, rows - len(found)), passes[0].steps)
+        if len(found) >= rows:
+            break
+    left_out = [name for one in passes for name in (*(step for step, _ in one.steps), *(one.then or ())[:1])]
+    return found, tuple(str(name) for name in left_out[len(passes[0].steps) :])
+
+
+def _items(source: PartitionedSource) -> Iterator[pa.RecordBatch | BadRow]:
+    with source.plan() as plan:
+        for partition in plan.partitions:
+            yield from source.scan(partition)
+
+
+def _through(batch: pa.RecordBatch, steps: tuple[tuple[str, object], ...]) -> list[PreviewRow]:
+    order = batch.column(ROW_ID).to_pylist()
+    latest = {row[ROW_ID]: row for row in batch.to_pylist()}
+    rejected: dict[str, str] = {}
+    for name, step in steps:
+        outcome = run_step(step, batch)  # type: ignore[arg-type]
+        for row in outcome.rejected.to_pylist():
+            rejected[row[ROW_ID]] = f"{name}: {row['rule']}"
+        batch = outcome.kept
+        latest.update({row[ROW_ID]: row for row in batch.to_pylist()})
+    return [PreviewRow(row_id, latest[row_id], rejected.get(row_id)) for row_id in order]

@@ -1,0 +1,54 @@
+"""One Ray with Spark on it serves all tests that need them: starting it takes half a minute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from pipelines.session import Session
+
+_OF_THIRD_PARTIES = (
+    # pyspark leaves the sockets that it collects results through to the garbage collector, and compares versions by
+    # distutils; Ray warns of its own settings when it copies them, and leaves its processes' files open.
+    "ignore:unclosed:ResourceWarning",
+    "ignore:subprocess .* is still running:ResourceWarning",
+    "ignore:distutils Version classes are deprecated:DeprecationWarning",
+    "ignore::DeprecationWarning:ray.data.context",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for line in _OF_THIRD_PARTIES:
+        config.addinivalue_line("filterwarnings", line)
+
+
+@pytest.fixture(scope="session")
+def _one_session() -> Iterator[Session]:
+    from pipelines.session import Session
+
+    with Session(executors=1, executor_cores=1, object_store_memory="1g", dashboard=True) as session:
+        yield session
+
+
+@pytest.fixture
+def session(_one_session: Session) -> Session:
+    """The session with Spark up: one executor of one core; the other core is Ray's."""
+    _one_session.start_spark()
+    return _one_session
+
+
+@pytest.fixture
+def spark(session: Session) -> SparkSession:
+    """The session's Spark."""
+    return session.spark
+
+
+@pytest.fixture
+def ray_cluster(_one_session: Session) -> None:
+    """The session's Ray, with every CPU free: Spark is released."""
+    _one_session.release_spark()
