@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from pipelines.errors import PipelineError, SpecError
 
 if TYPE_CHECKING:
+    from pipelines.bundle import Bundle
     from pipelines.pipeline import Pipeline
     from pipelines.session import Session
     from pipelines.spec import load
 
-__all__ = ["Pipeline", "PipelineError", "Session", "SpecError", "load"]
+__all__ = ["Bundle", "Pipeline", "PipelineError", "Session", "SpecError", "load"]
 
-_HOMES = {"Pipeline": "pipelines.pipeline", "Session": "pipelines.session", "load": "pipelines.spec"}
+_HOMES = {"Bundle": "pipelines.bundle", "Pipeline": "pipelines.pipeline", "Session": "pipelines.session", "load": "pipelines.spec"}
 
 
 def __getattr__(name: str) -> object:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
+from connectors.errors import ConnectorError
 from connectors.source import LABEL, PartitionedSource
 from pipelines.bundle import scoring_steps
-from pipelines.errors import PipelineError
+from pipelines.errors import PipelineError, StepError
 from pipelines.pipeline import Pipeline
 from pipelines.steps import Deduplicate, RowStep, Split
+from training.errors import TrainingError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -18,9 +24,12 @@ if TYPE_CHECKING:
 def check_before_start(pipeline: Pipeline, data: DataFrame | Dataset | None) -> None:
     """Find what would make the run fail later on, as far as it can be known without Ray and Spark.
 
+    All that is found is told at once, each fault with the part of the spec that it is in.
+
     Raises:
-        PipelineError: there are no rows to work on, or there are two sources of them.
+        PipelineError: there are no rows to work on, or there are two sources of them; or several things are wrong.
         SpecError: the run trains, and a step could not be written into the bundle.
+        StepError: a step cannot take the columns that it would get.
         ConnectorError: the source is not there, is empty, or lacks a column that was asked for.
         TrainingError: the trainer's encoder is not there.
     """
@@ -28,25 +37,67 @@ def check_before_start(pipeline: Pipeline, data: DataFrame | Dataset | None) -> 
         raise PipelineError("the pipeline has a source and rows were handed in; give data=, or a source, not both")
     if data is None and pipeline.source is None:
         raise PipelineError("the pipeline has no source; name one, or hand in rows: run(session, data=frame)")
-    if pipeline.train is not None:
-        Pipeline(name=pipeline.name, steps=scoring_steps(pipeline.steps)).to_yaml()
-        pipeline.train.check()
+    faults: list[Exception] = []
     if isinstance(pipeline.source, PartitionedSource):
-        _check_label(pipeline, pipeline.source)
-        with pipeline.source.plan():
-            pass  # raises where there is nothing to read
+        schema: pa.Schema | None = None
+        with _found("source", faults):
+            with pipeline.source.plan():
+                pass  # raises where there is nothing to read
+            schema = pipeline.source.row_schema()
+        if schema is not None:
+            with _found("", faults):
+                _check_columns(pipeline, schema)
+    if pipeline.train is not None:
+        with _found("", faults):
+            _check_split(pipeline)
+        with _found("", faults):
+            Pipeline(name=pipeline.name, steps=scoring_steps(pipeline.steps)).to_yaml()
+        with _found("train", faults):
+            pipeline.train.check()
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        lines = "".join(f"\n  {fault}" for fault in faults)
+        raise PipelineError(f"the pipeline cannot be run, for {len(faults)} reasons:{lines}")
 
 
-def _check_label(pipeline: Pipeline, source: PartitionedSource) -> None:
+def _check_columns(pipeline: Pipeline, schema: pa.Schema) -> None:
     """Follow the columns through the steps as far as they are known; a query may make a label of anything."""
-    schema = source.row_schema()
-    for step in pipeline.steps:
+    for position, step in enumerate(pipeline.steps):
         if isinstance(step, RowStep):
-            schema = step.output_schema(schema)
+            try:
+                schema = step.output_schema(schema)
+            except Exception as error:
+                said = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
+                raise StepError(
+                    f"steps[{position}]: {step.name} cannot take the columns {', '.join(schema.names)}, as found by "
+                    f"giving it no rows: {said}"
+                ) from error
         elif not isinstance(step, (Deduplicate, Split)):
             return
     if pipeline.train is not None and LABEL not in schema.names:
         raise PipelineError(
-            f"training needs labelled rows, and there is no column {LABEL!r}; there is {', '.join(schema.names)}: name "
-            "the source's column that holds the label (label_column), or give the source labels"
+            f"source: training needs labelled rows, and there is no column {LABEL!r}; there is "
+            f"{', '.join(schema.names)}: name the source's column that holds the label (label_column), or give the "
+            "source labels"
         )
+
+
+def _check_split(pipeline: Pipeline) -> None:
+    for position, step in enumerate(pipeline.steps):
+        if isinstance(step, Split) and step.column is None and not step.test:
+            raise PipelineError(
+                f"steps[{position}]: {step.name} with test: 0 keeps no rows to test the model on; give test a share, "
+                "like 0.2"
+            )
+
+
+@contextmanager
+def _found(section: str, faults: list[Exception]) -> Iterator[None]:
+    """Put what is raised inside among the faults, with the section of the spec that it is about in front."""
+    try:
+        yield
+    except (PipelineError, ConnectorError, TrainingError) as error:
+        fault = type(error)(f"{section}: {error}") if section else error
+        fault.__cause__ = error.__cause__
+        faults.append(fault)

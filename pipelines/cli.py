@@ -1,7 +1,7 @@
 """The command line: ``headrace run|plan|preview|validate|schema|predict|runs|doctor``.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or a wrong spec. What an error means for the exit code is decided in
-`main` alone.
+Exit codes: 0 done, 1 failed or interrupted, 2 wrong usage or a wrong spec. What an error means for the exit code is
+decided in `main` alone, and no traceback is ever shown: the run's log has it.
 """
 
 from __future__ import annotations
@@ -9,14 +9,20 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer.core import TyperGroup
 
 from connectors.errors import ConnectorError
 from pipelines.errors import PipelineError, SpecError
@@ -24,13 +30,36 @@ from training.errors import TrainingError
 
 DONE, FAILED, WRONG = 0, 1, 2
 
+_PIPE_WIDTH = 100
+"""Columns that a table takes where there is no terminal to ask."""
+
+
+class _InterruptedError(Exception):
+    """Ctrl-C, or SIGTERM; what was started has been taken down."""
+
+
+class _Commands(TyperGroup):
+    """The commands, with an interruption as an error like others: typer would end without a word."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, SystemExit) as error:  # Ray makes SystemExit of SIGTERM
+            interrupted = _InterruptedError("interrupted; what was started has been taken down")
+            interrupted.__notes__ = getattr(error, "__notes__", [])
+            raise interrupted from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="headrace",
     help="Raw text in one end, a trained and evaluated classifier out of the other.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 runs_app = typer.Typer(help="Look at the records of runs.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
@@ -40,43 +69,71 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change an option, as train.epochs=3 or steps.word_count.min=4."),
 ]
-RunsOption = Annotated[Path, typer.Option("--runs", help="The directory of all run records.")]
+RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="The directory of all run records.")]
 
 
-def main() -> None:
-    """Run the command line and exit with its code."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    errors = Console(stderr=True)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code.
+
+    Args:
+        arguments: what was written behind the command's name; None takes them from the process.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt_once)
     try:
-        app()
+        app(arguments)
     except SpecError as error:
-        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        _say(error, str(error))
         sys.exit(WRONG)
-    except (PipelineError, ConnectorError, TrainingError) as error:
-        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+    except (PipelineError, ConnectorError, TrainingError, _InterruptedError) as error:
+        _say(error, str(error))
         sys.exit(FAILED)
+    except Exception as error:
+        if not hasattr(error, "__notes__"):
+            error.__notes__ = [f"traceback: {_keep_traceback(error)}"]
+        _say(error, f"unexpected {type(error).__name__}: {error}")
+        sys.exit(FAILED)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"headrace {metadata.version('headrace')}")
+        raise typer.Exit(DONE)
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Raw text in one end, a trained and evaluated classifier out of the other."""
 
 
 @app.command()
 def run(spec: SpecArgument, changes: SetOption = None, runs: RunsOption = Path("runs")) -> None:
-    """Run a pipeline to its end and say where the report is."""
+    """Run a pipeline and say where the report is."""
     from pipelines.progress import show_progress
+    from pipelines.runner import run as run_pipeline
     from pipelines.spec import load
 
     pipeline = load(spec, changes or ())
     if pipeline.train is None and pipeline.sink is None:
         raise SpecError(f"{spec}: a spec that is run needs train: or sink:, else its rows go nowhere")
-    with show_progress() as listener:
-        pipeline.run(runs=runs, listener=listener)
+    with _about(spec), show_progress() as listener:
+        run_pipeline(pipeline, runs=runs, listener=listener, quiet=True)
 
 
 @app.command()
 def plan(spec: SpecArgument, changes: SetOption = None) -> None:
-    """Show what a run would do: passes, partitions, resources. Starts nothing."""
+    """Show what a run would do, and start nothing."""
     from pipelines.plan import describe_plan
     from pipelines.spec import load
 
-    Console().print(describe_plan(load(spec, changes or ())))
+    pipeline = load(spec, changes or ())
+    with _about(spec):
+        table = describe_plan(pipeline)
+    _console().print(table)
 
 
 @app.command()
@@ -85,26 +142,23 @@ def preview(
     changes: SetOption = None,
     rows: Annotated[int, typer.Option("-n", "--rows", min=1, help="How many rows to show.")] = 20,
 ) -> None:
-    """Show the first rows after the row steps, in seconds: no Ray, no Spark."""
+    """Show the first rows after the row steps."""
     from pipelines.preview import preview as look
+    from pipelines.preview import preview_table
     from pipelines.spec import load
 
-    found, left_out = look(load(spec, changes or ()), rows)
-    table = Table(show_lines=False, expand=True)
-    for title in ("row_id", "text and columns", "rejected by"):
-        table.add_column(title, overflow="fold")
-    for row in found:
-        shown = ", ".join(f"{key}={_excerpt(value)}" for key, value in row.values.items() if key != "row_id")
-        table.add_row(escape(row.row_id), escape(shown), escape(row.rejected or ""))
-    console = Console()
-    console.print(table)
+    pipeline = load(spec, changes or ())
+    with _about(spec):
+        found, left_out = look(pipeline, rows)
+    console = _console()
+    console.print(preview_table(found))
     if left_out:
         console.print(f"not applied here, from the first table step on: {', '.join(left_out)}", highlight=False)
 
 
 @app.command()
 def validate(spec: SpecArgument, changes: SetOption = None) -> None:
-    """Check a spec, and report all its faults at once, each with its line."""
+    """Check a spec and list all its faults with their lines."""
     from pipelines.spec import load
 
     pipeline = load(spec, changes or ())
@@ -123,29 +177,27 @@ def schema() -> None:
 def predict(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle's directory, as a run leaves one.")],
     texts: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="A file of texts, one a line, in UTF-8; else standard input.")
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="A file of texts, one a line, in UTF-8; else stdin."),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="How many texts the model sees at once.")] = 64,
 ) -> None:
-    """Classify raw texts, one a line, and print a line of JSON for each."""
+    """Classify texts, one a line, as lines of JSON."""
     from pipelines.bundle import Bundle
     from pipelines.scoring import predict_lines
 
-    loaded = Bundle.load(bundle)
-    if texts is None:
-        lines = sys.stdin
-        lines.reconfigure(encoding="utf-8")  # type: ignore[attr-defined]
-        predict_lines(loaded, lines, sys.stdout, batch)
-        return
-    if not texts.is_file():
-        raise SpecError(f"{texts} is no file of texts; name one with a text on each line")
-    with texts.open(encoding="utf-8") as file:
-        predict_lines(loaded, file, sys.stdout, batch)
+    with _opened(texts) as lines:
+        loaded = Bundle.load(bundle)
+        try:
+            predict_lines(loaded, lines, sys.stdout, batch)
+        except UnicodeDecodeError as error:
+            wrong = f"byte 0x{error.object[error.start]:02x}"
+            raise SpecError(f"{texts or 'standard input'} is not UTF-8 ({wrong}); convert it with iconv") from error
 
 
 @app.command()
 def doctor() -> None:
-    """Look at Java, versions, memory and import path, and say what to do about what is wrong."""
+    """Look at Java, versions and memory, and name the cures."""
     from pipelines import preflight
     from pipelines.session_options import SessionOptions
 
@@ -155,45 +207,92 @@ def doctor() -> None:
         table.add_column(title, overflow="fold")
     for check in checks:
         mark = "[green]ok[/green]" if check.ok else "[red]wrong[/red]"
-        table.add_row(mark, check.name, escape(check.found), escape(check.cure))
+        table.add_row(mark, check.name, escape(check.found), "" if check.ok else escape(check.cure))
     for check in preflight.check_lock():
         table.add_row("[yellow]untested[/yellow]", check.name, escape(check.found), escape(check.cure))
-    Console().print(table)
+    _console().print(table)
     if not all(check.ok for check in checks):
         raise typer.Exit(FAILED)
 
 
 @runs_app.command("list")
 def list_runs(
+    pipeline: Annotated[str | None, typer.Argument(metavar="[PIPELINE]", help="Only this pipeline's runs.")] = None,
     runs: RunsOption = Path("runs"),
-    pipeline: Annotated[str | None, typer.Argument(help="Only this pipeline's runs.")] = None,
 ) -> None:
     """List the runs, the latest first."""
     from pipelines.run_history import list_runs as past_runs
     from pipelines.run_tables import runs_table
 
-    Console().print(runs_table(past_runs(runs, pipeline)))
+    found = past_runs(runs, pipeline)
+    if found:
+        _console().print(runs_table(found))
+    else:
+        typer.echo(f"there are no runs in {runs / pipeline if pipeline else runs}")
 
 
 @runs_app.command("show")
 def show_run(
-    run_id: Annotated[str, typer.Argument(help="A run's id, or the beginning of it.")],
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")],
     runs: RunsOption = Path("runs"),
 ) -> None:
-    """Show one run: rows, metrics, times, and where its files are."""
+    """Show one run: rows, metrics, times and files."""
     from pipelines.run_history import read_run
     from pipelines.run_tables import run_tables
 
-    console = Console()
+    console = _console()
     for part in run_tables(read_run(runs, run_id)):
         console.print(part)
 
 
-def _interrupt(signal_number: int, frame: FrameType | None) -> None:
-    """End as Ctrl-C does, so that what was started is undone."""
+def _interrupt_once(signal_number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt for the first signal; what then is taken down is not disturbed by further ones."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _ignore_signal)
     raise KeyboardInterrupt
 
 
-def _excerpt(value: object, characters: int = 120) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= characters else text[: characters - 1] + "…"
+def _ignore_signal(signal_number: int, frame: FrameType | None) -> None:
+    """Do nothing; unlike SIG_IGN, this is not inherited by the processes that are started."""
+
+
+@contextmanager
+def _about(spec: Path) -> Iterator[None]:
+    """Have the errors of what is done with a spec name the file."""
+    try:
+        yield
+    except (PipelineError, ConnectorError, TrainingError) as error:
+        error.args = (f"{spec}: {error}",)
+        raise
+
+
+@contextmanager
+def _opened(texts: Path | None) -> Iterator[TextIO]:
+    if texts is None:
+        sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+        yield sys.stdin
+        return
+    if not texts.is_file():
+        raise SpecError(f"{texts} is no file of texts; name one with a text on each line")
+    with texts.open(encoding="utf-8") as file:
+        yield file
+
+
+def _say(error: BaseException, message: str) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"[red]error:[/red] {escape(message)}")
+    for note in getattr(error, "__notes__", ()):
+        console.print(f"  {escape(note)}")
+
+
+def _keep_traceback(error: Exception) -> str:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="headrace-error-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
+        file.writelines(traceback.format_exception(error))
+    return file.name
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)

@@ -215,7 +215,7 @@ def _receipt(text: str) -> Receipt:
 
 
 def _numbered(schema: pa.Schema) -> pa.Schema:
-    return schema if ROW_ID in schema.names else pa.schema([pa.field(ROW_ID, pa.string()), *schema])
+    return pa.schema([pa.field(ROW_ID, pa.string()), *(field for field in schema if field.name != ROW_ID)])
 
 
 def _add(into: StepAccount, one: StepAccount) -> None:

@@ -25,10 +25,11 @@ from ray.data import DataContext, Dataset
 from ray.data._internal.logical.interfaces import LogicalPlan
 from ray.data._internal.logical.operators import FromArrow
 from ray.data._internal.stats import DatasetStats
-from ray.data.block import BlockMetadataWithSchema
+from ray.data.block import Block, BlockAccessor, BlockMetadataWithSchema
 from ray.data.dataset import MaterializedDataset
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from connectors.arrow_types import plain_type
 from connectors.spark import arrow_to_spark_schema, spark_to_arrow_schema
 from pipelines.errors import HandoffError
 from pipelines.fetching import FetchFromRay
@@ -98,11 +99,14 @@ def empty_dataset(schema: pa.Schema) -> Dataset:
 def to_spark(dataset: Dataset, session: Session) -> DataFrame:
     """Return a frame of a Dataset's rows, in Arrow's types as Spark has them; one Spark partition for each block.
 
+    Types that Spark lacks and another holds as well (see `connectors.arrow_types.plain_type`) become that other.
+
     A lazy Dataset is computed now. The blocks must stay where they are for as long as the frame is used, which is at
     most until the session releases Spark.
 
     Raises:
-        HandoffError: the Dataset has to be computed and Spark holds every CPU, or its columns are not Arrow's.
+        HandoffError: the Dataset has to be computed and Spark holds every CPU, or its blocks do not have columns of
+            one type each.
         SourceSchemaError: a column's type is none of Spark's.
     """
     if not isinstance(dataset, MaterializedDataset):
@@ -112,11 +116,9 @@ def to_spark(dataset: Dataset, session: Session) -> DataFrame:
                 "session starts Spark, or give the session fewer executor_cores"
             )
         dataset = dataset.materialize()
-    found = dataset.schema()
-    if found is None or not isinstance(found.base_schema, pa.Schema):
-        raise HandoffError(f"the Dataset's blocks are not Arrow tables ({found}); make it one of rows with named columns")
-    spark_schema = arrow_to_spark_schema(found.base_schema)
     blocks = [block for bundle in dataset.iter_internal_ref_bundles() for block in bundle.block_refs]
+    found = _arrow_schema(dataset, blocks)
+    spark_schema = arrow_to_spark_schema(pa.schema([field.with_type(plain_type(field.type)) for field in found]))
     senders = _on_each_node(Sender, blocks, spark_to_arrow_schema(spark_schema))
     session.at_release(lambda: _end(senders))
     fetch = FetchFromRay(_addresses(senders))
@@ -196,6 +198,25 @@ class _Receivers:
             ray.get(stream.completed())  # raises what ended the stream early, if anything did
         except BaseException as error:  # looked at by the thread that waits
             self.failures.append(error)
+
+
+def _arrow_schema(dataset: Dataset, blocks: Sequence[ray.ObjectRef[Any]]) -> pa.Schema:
+    """Return the columns of a Dataset; where its blocks are pandas frames, those of all blocks together."""
+    found = dataset.schema()
+    if found is not None and isinstance(found.base_schema, pa.Schema):
+        return found.base_schema
+    # It asks for no CPU, because Spark may hold them all.
+    ask = ray.remote(num_cpus=0)(_arrow_schema_of)
+    try:
+        return pa.unify_schemas(ray.get([ask.remote(block) for block in blocks]), promote_options="permissive")
+    except (pa.ArrowException, ray.exceptions.RayTaskError) as error:
+        raise HandoffError(
+            f"the Dataset's blocks do not have columns of one type each: {error}; make it one of rows with named columns"
+        ) from error
+
+
+def _arrow_schema_of(block: Block) -> pa.Schema:
+    return BlockAccessor.for_block(block).to_arrow().schema
 
 
 def _on_each_node(kind: type, *arguments: object) -> list[ActorHandle[Any]]:

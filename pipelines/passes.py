@@ -145,14 +145,16 @@ class NumberRows:
     name: str
 
     def rows(self, batches: Batches, account: StepAccount, reject: Callable[[list[Rejection]], None]) -> Batches:
-        """Yield the rows with a ``row_id`` made of partition and position, unless they have one."""
+        """Yield the rows with a ``row_id``, a string: their own, or else made of partition and position."""
         partition, position = _partition(), 0
         for batch in batches:
             account.rows_in += batch.num_rows
-            if ROW_ID not in batch.schema.names:
-                ids = pa.array([f"{partition}:{position + row}" for row in range(batch.num_rows)], pa.string())
-                schema = pa.schema([pa.field(ROW_ID, pa.string()), *batch.schema])
-                batch = pa.RecordBatch.from_arrays([ids, *batch.columns], schema=schema)
+            ids = pa.array([f"{partition}:{position + row}" for row in range(batch.num_rows)], pa.string())
+            if ROW_ID in batch.schema.names:
+                ids = pc.coalesce(batch.column(ROW_ID).cast(pa.string()), ids)
+                batch = batch.drop_columns([ROW_ID])
+            schema = pa.schema([pa.field(ROW_ID, pa.string()), *batch.schema])
+            batch = pa.RecordBatch.from_arrays([ids, *batch.columns], schema=schema)
             position += batch.num_rows
             if TEXT not in batch.schema.names:
                 yield batch
@@ -229,7 +231,8 @@ class Pass:
     def __call__(self, batches: Batches) -> Batches:
         """Run the pass over one partition."""
         tally = _Tally()
-        rows = _fed(self.feed, batches, tally)
+        # Accounts are opened here and not in the generators, which begin their work last to first.
+        rows = _fed(self.feed, batches, tally.open(self.feed.name), tally)
         for name, step in self.steps:
             rows = _stepped(name, step, rows, tally.open(name), tally)
         yield from self.end.send(rows)
@@ -245,8 +248,7 @@ def read_rejections(account: PassAccount) -> Iterator[Rejection]:
                 yield from (Rejection(**row) for row in batch.to_pylist())
 
 
-def _fed(feed: Feed, batches: Batches, tally: _Tally) -> Batches:
-    account = tally.open(feed.name)
+def _fed(feed: Feed, batches: Batches, account: StepAccount, tally: _Tally) -> Batches:
     rows = iter(feed.rows(batches, account, lambda rejected: tally.reject(account, rejected)))
     while True:
         begun = time.perf_counter()

@@ -2,49 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from pydantic import BaseModel
 from rich.markup import escape
 from rich.table import Table
 
 from connectors.source import PartitionedSource
-from pipelines.pass_plan import plan_passes, source_name
+from pipelines.checks import check_before_start
+from pipelines.pass_plan import PlannedPass, plan_passes, source_name
 from pipelines.pipeline import Pipeline
+from pipelines.plugins import SINK, SOURCE, TRAINER, Kind, Registry
 from pipelines.preflight import executor_bytes
+from pipelines.session_options import SessionOptions
+
+_SPARKS = "Spark's partitions"
+_SHOWN_CHARACTERS = 100
 
 
 def describe_plan(pipeline: Pipeline) -> Table:
     """Return a table of the stages: what each does, in how many passes and partitions, and with what.
 
+    What a run would look at before it starts anything is looked at here too, so that a plan that is shown can be begun.
+
     Raises:
-        ConnectorError: the source is not there, or is empty.
+        PipelineError: the pipeline has no source, or does not fit together.
+        ConnectorError: the source is not there, is empty, or lacks a column that was asked for.
+        TrainingError: the trainer's encoder is not there.
     """
+    check_before_start(pipeline, None)
     table = Table(title=f"{pipeline.name} ({pipeline.spec_hash[:12]})", title_justify="left", box=None, pad_edge=False)
-    for title in ("stage", "what", "with"):
-        table.add_column(title, overflow="fold")
-    options = pipeline.session
-    table.add_row(
-        "session",
-        f"Ray {'on this machine' if options.address is None else 'at ' + options.address}, Spark executors as its actors",
-        f"{options.executors} × {options.executor_cores} CPUs, {executor_bytes(options) / 2**30:.1f} GB each with overhead",
-    )
+    table.add_column("stage", no_wrap=True)
+    table.add_column("what", overflow="fold", ratio=3)
+    table.add_column("with", overflow="fold", ratio=2)
+    for stage, what, resources in _stages(pipeline):
+        table.add_row(escape(stage), escape(what), escape(resources))
+    return table
+
+
+def _stages(pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
+    yield _session(pipeline.session)
+    if pipeline.source is not None:
+        yield "source", _options(SOURCE, pipeline.source), ""
     partitions = _partitions(pipeline)
     for number, planned in enumerate(plan_passes(source_name(pipeline.source), pipeline.steps), start=1):
-        end = "" if planned.then else (" → sink" if pipeline.sink else " → Ray's object store")
-        fused = " → ".join([planned.feed, *(name for name, _ in planned.steps)])
-        table.add_row(f"etl, pass {number}", escape(fused + end), partitions if number == 1 else "Spark's partitions")
+        yield f"etl, pass {number}", _chain(planned, pipeline), partitions if number == 1 else _SPARKS
         if planned.then:
-            table.add_row("", planned.then[0], "Spark: a shuffle")
+            yield "", planned.then[0], "a shuffle in Spark"
+    if pipeline.sink is not None:
+        yield "sink", _options(SINK, pipeline.sink), ""
     if pipeline.train is not None:
-        table.add_row("release", "Spark's CPUs and memory go back to Ray", "")
-        described = ", ".join(f"{key}={value}" for key, value in pipeline.train.model_dump(exclude_defaults=True).items())
         workers = getattr(pipeline.train, "workers", 1)
-        table.add_row("train", escape(f"{type(pipeline.train).__name__}({described})"), f"{workers} Ray Train workers")
-        table.add_row("evaluate", "test rows" + (", beside two baselines" if pipeline.baselines else ""), "")
-        table.add_row("bundle, report", "runs/" + pipeline.name + "/<run-id>/", "")
-    return table
+        yield "release", "Spark's CPUs and memory go back to Ray", ""
+        yield "train", _options(TRAINER, pipeline.train), _counted(workers, "Ray Train worker")
+        yield "evaluate", "the test rows" + (", beside two baselines" if pipeline.baselines else ""), ""
+        yield "bundle", f"runs/{pipeline.name}/<run-id>/bundle", ""
+    yield "report", f"runs/{pipeline.name}/<run-id>/report.html", ""
+
+
+def _session(options: SessionOptions) -> tuple[str, str, str]:
+    where = "on this machine" if options.address is None else f"at {options.address}"
+    size = f"{_counted(options.executor_cores, 'CPU')} and {executor_bytes(options) / 2**30:.1f} GB"
+    return "session", f"Ray {where}, with Spark on it", f"{_counted(options.executors, 'executor')}, each {size}"
+
+
+def _chain(planned: PlannedPass, pipeline: Pipeline) -> str:
+    chain = [planned.feed, *(name for name, _ in planned.steps)]
+    if not planned.then:
+        chain.append("sink" if pipeline.sink else "Ray's object store")
+    return " → ".join(chain)
+
+
+def _options(kind: Kind, plugin: BaseModel) -> str:
+    """Return a plug-in's name, and below it the options that are not as they are by default, a line each."""
+    lines = [Registry.installed().name_of(kind, type(plugin))]
+    for name, field in type(plugin).model_fields.items():
+        value = getattr(plugin, name)
+        if value != field.default:
+            shown = str(value)
+            lines.append(f"  {name}: {shown[:_SHOWN_CHARACTERS]}{'…' if len(shown) > _SHOWN_CHARACTERS else ''}")
+    return "\n".join(lines)
 
 
 def _partitions(pipeline: Pipeline) -> str:
     if not isinstance(pipeline.source, PartitionedSource):
-        return "Spark's partitions"
+        return _SPARKS
     with pipeline.source.plan() as plan:
-        return f"{len(plan.partitions)} partitions"
+        return _counted(len(plan.partitions), "partition")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -50,11 +50,16 @@ def executor_bytes(options: SessionOptions) -> int:
     return heap + max(int(heap * _OVERHEAD_SHARE), _OVERHEAD_LEAST)
 
 
-def check_machine(options: SessionOptions) -> Iterator[Check]:
-    """Look at Java, the versions and, when Ray is to start here, at what this machine has for it."""
+def check_machine(options: SessionOptions, *, starts_ray: bool = True) -> Iterator[Check]:
+    """Look at Java, the versions and, when Ray is to start here, at what this machine has for it.
+
+    Args:
+        options: what is asked for.
+        starts_ray: False where a Ray runs already that the session will use, on whatever machines.
+    """
     yield check_java()
     yield from check_versions()
-    if options.address is None:
+    if starts_ray and options.address is None:
         yield from _check_local_resources(options)
 
 

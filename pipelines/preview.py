@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+from rich.markup import escape
+from rich.table import Table
 
 from connectors.source import ROW_ID, BadRow, PartitionedSource
 from pipelines.errors import PipelineError
 from pipelines.pass_plan import plan_passes, source_name
 from pipelines.pipeline import Pipeline
 from pipelines.steps.kernel import run_step
+from pipelines.steps.step import RowStep
+
+_SHOWN_CHARACTERS = 120
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,18 @@ def preview(pipeline: Pipeline, rows: int) -> tuple[list[PreviewRow], tuple[str,
         if len(found) >= rows:
             break
     left_out = [name for one in passes for name in (*(step for step, _ in one.steps), *(one.then or ())[:1])]
-    return found, tuple(str(name) for name in left_out[len(passes[0].steps) :])
+    return found[:rows], tuple(str(name) for name in left_out[len(passes[0].steps) :])
+
+
+def preview_table(rows: Sequence[PreviewRow]) -> Table:
+    """Return the rows as a table: id, the beginning of each column, and what rejected them."""
+    table = Table(expand=True)
+    for title, ratio in (("row_id", 1), ("columns", 4), ("rejected by", 1)):
+        table.add_column(title, overflow="fold", ratio=ratio)
+    for row in rows:
+        shown = (f"{name}={_excerpt(value)}" for name, value in row.values.items() if name != ROW_ID)
+        table.add_row(escape(row.row_id), escape(", ".join(shown)), escape(row.rejected or ""))
+    return table
 
 
 def _items(source: PartitionedSource) -> Iterator[pa.RecordBatch | BadRow]:
@@ -67,14 +83,19 @@ def _items(source: PartitionedSource) -> Iterator[pa.RecordBatch | BadRow]:
             yield from source.scan(partition)
 
 
-def _through(batch: pa.RecordBatch, steps: tuple[tuple[str, object], ...]) -> list[PreviewRow]:
-    order = batch.column(ROW_ID).to_pylist()
+def _through(batch: pa.RecordBatch, steps: tuple[tuple[str, RowStep], ...]) -> list[PreviewRow]:
+    # Rows that a step makes come behind those that were read.
     latest = {row[ROW_ID]: row for row in batch.to_pylist()}
     rejected: dict[str, str] = {}
     for name, step in steps:
-        outcome = run_step(step, batch)  # type: ignore[arg-type]
+        outcome = run_step(step, batch)
         for row in outcome.rejected.to_pylist():
             rejected[row[ROW_ID]] = f"{name}: {row['rule']}"
         batch = outcome.kept
         latest.update({row[ROW_ID]: row for row in batch.to_pylist()})
-    return [PreviewRow(row_id, latest[row_id], rejected.get(row_id)) for row_id in order]
+    return [PreviewRow(row_id, values, rejected.get(row_id)) for row_id, values in latest.items()]
+
+
+def _excerpt(value: object) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"

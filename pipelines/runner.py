@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.accounting import StepAccount
 from pipelines.bundle import Bundle, scoring_steps
 from pipelines.checks import check_before_start
 from pipelines.errors import EmptyResultError
-from pipelines.log import RunLog, run_log
+from pipelines.interruption import undisturbed
+from pipelines.log import RunLog, redirect_output, run_log
 from pipelines.pipeline import Pipeline
 from pipelines.progress import Listener, Silent
 from pipelines.report import ReportContent, write_report
 from pipelines.result import Result, headline
-from pipelines.run_record import RunRecord
+from pipelines.run_record import EndStatus, RunRecord
+from pipelines.stage import Stage, reporting
 from pipelines.steps import Split
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 SPLIT = "split"
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
-_LOOK_SECONDS = 0.5
-
 
 def run(
     pipeline: Pipeline,
@@ -45,6 +44,7 @@ def run(
     data: DataFrame | Dataset | None = None,
     runs: str | Path = "runs",
     listener: Listener | None = None,
+    quiet: bool = False,
 ) -> Result:
     """Run a pipeline to its end and leave a record of it in ``runs/<pipeline>/<run-id>/``.
 
@@ -55,6 +55,8 @@ def run(
         data: rows in place of the source's: a Spark DataFrame of the session, or a Ray Dataset.
         runs: the directory of all run records.
         listener: is told how the work goes on.
+        quiet: send all that this process prints meanwhile to the log, native libraries included; a listener from
+            `pipelines.progress.show_progress` goes on printing.
 
     Returns:
         What came out; see `Result`.
@@ -67,12 +69,15 @@ def run(
     record = RunRecord.create(Path(runs), pipeline.name, pipeline.describe(), pipeline.spec_hash)
     work = _Run(pipeline, record, listener or Silent())
     try:
-        with run_log(record.log_path) as log:
+        with ExitStack() as routes:
+            log = routes.enter_context(run_log(record.log_path))
+            if quiet:
+                routes.enter_context(redirect_output(record.log_path))
+            routes.enter_context(_logged(log))
             result = work.do(session, data, log)
     except BaseException as error:
-        interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
-        said = "" if interrupted else f"{type(error).__name__}: {error}"
-        record.finish("interrupted" if interrupted else "failed", work.accounts, error=said)
+        with undisturbed():
+            work.give_up(error)
         raise
     work.listener.run_finished(result)
     return result
@@ -87,6 +92,7 @@ class _Run:
     listener: Listener
     accounts: Sequence[StepAccount] = ()
     rejected: int = 0
+    recorded: bool = False
 
     def do(self, session: Session | None, data: DataFrame | Dataset | None, log: RunLog) -> Result:
         with ExitStack() as undo:
@@ -103,14 +109,26 @@ class _Run:
                 trained = self._train(datasets)
             return self._finish(trained, {} if own else datasets)
 
+    def give_up(self, error: BaseException) -> None:
+        """Record how the run ended, unless that was done before it was taken down, and have the error name the log."""
+        interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
+        said = "" if interrupted else f"{type(error).__name__}: {error}"
+        if not self.recorded:
+            status: EndStatus = "interrupted" if interrupted else "failed"
+            self.record.finish(status, self.accounts, error=said, rejected_rows=self.rejected)
+        # What add_note does, which Python 3.10 has not.
+        error.__notes__ = [*getattr(error, "__notes__", ()), f"log: {self.record.log_path}"]
+
     @contextmanager
     def _started(self) -> Iterator[Session]:
-        """Start a session of the run's own."""
+        """Start a session of the run's own, and take it down to the end whoever interrupts meanwhile."""
         with ExitStack() as undo:
             with self._stage("session"):
                 from pipelines.session import Session
 
-                session = undo.enter_context(Session(self.pipeline.session, log=self.record.log_path))
+                session = Session(self.pipeline.session, log=self.record.log_path)
+                session.__enter__()
+            undo.push(_exit_undisturbed(session))
             yield session
 
     def _extract(self, session: Session, data: DataFrame | Dataset | None) -> dict[str, Dataset]:
@@ -124,7 +142,7 @@ class _Run:
             assert rows is not None  # as checked before the start
             etl = Etl(spark, rows, self.pipeline.steps)
             datasets: dict[str, Dataset] = {}
-            with _reporting(lambda: stage.progress(etl.rows_so_far())):
+            with reporting(lambda: stage.progress(etl.rows_so_far())):
                 if self.pipeline.sink is not None:
                     etl.to_sink(self.pipeline.sink)
                 else:
@@ -196,9 +214,8 @@ class _Run:
             **({"test": headline(evaluation)} if evaluation else {}),
             **{baseline.name: headline(baseline.evaluation) for baseline in trained.baselines},
         }
-        self.record.finish(
-            "done", self.accounts, metrics, bundle=bundle, report=report, rejected_rows=self.rejected
-        )
+        self.record.finish("done", self.accounts, metrics, bundle=bundle, report=report, rejected_rows=self.rejected)
+        self.recorded = True
         return Result(
             pipeline=self.pipeline.name,
             run_id=self.record.run_id,
@@ -215,9 +232,9 @@ class _Run:
         )
 
     @contextmanager
-    def _stage(self, name: str) -> Iterator[_Stage]:
+    def _stage(self, name: str) -> Iterator[Stage]:
         """Time a stage, in the record and for the listener."""
-        stage = _Stage(name, self.listener)
+        stage = Stage(name, self.listener)
         self.listener.stage_started(name)
         begun = time.monotonic()
         with self.record.stage(name):
@@ -235,42 +252,32 @@ class _Trained:
     splits: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass
-class _Stage:
-    """A stage while it goes on."""
+def _exit_undisturbed(session: Session) -> Callable[..., None]:
+    """Return the session's ``__exit__``, with further interruptions held back until it is done."""
 
-    name: str
-    listener: Listener
-    rows: int = 0
+    def leave(*raised: Any) -> None:
+        with undisturbed():
+            session.__exit__(*raised)
 
-    def progress(self, rows: int, note: str = "") -> None:
-        self.listener.stage_progress(self.name, rows, note)
+    return leave
 
 
 @contextmanager
-def _reporting(report: Callable[[], None]) -> Iterator[None]:
-    """Call `report` now and again, from a thread of its own, for as long as the block lasts."""
-    over = threading.Event()
-
-    def work() -> None:
-        while not over.wait(_LOOK_SECONDS):
-            report()
-
-    thread = threading.Thread(target=work, name="headrace-progress", daemon=True)
-    thread.start()
+def _logged(log: RunLog) -> Iterator[None]:
+    """Have the log tell of what is raised, with the whole traceback, which no terminal is shown."""
     try:
         yield
-    finally:
-        over.set()
-        thread.join()
+    except BaseException as error:
+        log.logger.error("the run was given up", error=type(error).__name__, exc_info=True)
+        raise
 
 
 def _split(datasets: Mapping[str, Dataset], name: str) -> Dataset:
     if name not in datasets:
         there = ", ".join(f"{split}: {rows.count()} rows" for split, rows in sorted(datasets.items()))
         raise EmptyResultError(
-            f"no row is in the split {name!r} ({there}); training needs rows for train and for test: raise the shares of "
-            "the step split, or look at what the steps reject"
+            f"no row is in the split {name!r} ({there}); training needs rows for train and for test: raise the shares "
+            "of the step split, or look at what the steps reject"
         )
     return datasets[name]
 
@@ -281,7 +288,9 @@ def _nothing_left(accounts: Sequence[StepAccount]) -> str:
         + "".join(f", {rows} {rule}" for rule, rows in sorted(account.rejected.items()))
         for account in accounts
     ]
-    return "no row is left after the steps; look at what rejects them (the quarantine has every row):\n" + "\n".join(lines)
+    return "no row is left after the steps; look at what rejects them (the quarantine has every row):\n" + "\n".join(
+        lines
+    )
 
 
 def _output(pipeline: Pipeline, bundle: Path | None) -> str:

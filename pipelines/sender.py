@@ -59,7 +59,7 @@ class Sender:
                 number = json.loads(stream.readline())["block"]
                 table = BlockAccessor.for_block(ray.get(self._blocks[number])).to_arrow()
                 with pa.ipc.new_stream(stream, self._schema) as writer:
-                    writer.write_table(table.cast(self._schema))
+                    writer.write_table(table.select(self._schema.names).cast(self._schema))
                 stream.flush()
             except OSError:
                 return  # the task went away; Spark asks again if it still wants the rows

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +22,7 @@ from types import TracebackType
 
 import psutil
 import ray
+from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
@@ -89,6 +91,8 @@ class Session:
         return self._spark is not None
 
     def __enter__(self) -> Session:
+        if self._java is not None:
+            raise SessionError("this session is entered already; close it first, or make another one")
         try:
             self._start()
         except BaseException:
@@ -141,7 +145,8 @@ class Session:
 
     def _start(self) -> None:
         _require_no_active_spark()
-        preflight.require(preflight.check_machine(self.options))
+        starts_ray = self.options.address is None and not ray.is_initialized()
+        preflight.require(preflight.check_machine(self.options, starts_ray=starts_ray))
         self._java = find_java()
         self._undo.callback(_set_environment({**self._java.environment(os.environ), **_python_environment()}))
         log = self._undo.enter_context(run_log(self.log))
@@ -179,6 +184,8 @@ class _Spark:
         self._log = log
         self._name = f"headrace-{uuid.uuid4().hex[:8]}"
         self._cluster: SparkCluster | None = None
+        self._starting: threading.Thread | None = None
+        self._given_up = threading.Event()
         self._cpus_before = ray.available_resources().get("CPU", 0.0)
 
     def start(self) -> None:
@@ -195,7 +202,7 @@ class _Spark:
             except BaseException as error:
                 failure.append(error)
 
-        thread = threading.Thread(target=bring_up, name="headrace-spark-start", daemon=True)
+        thread = self._starting = threading.Thread(target=bring_up, name="headrace-spark-start", daemon=True)
         deadline = time.monotonic() + self._options.start_timeout
         thread.start()
         while thread.is_alive() and time.monotonic() < deadline:
@@ -212,13 +219,19 @@ class _Spark:
 
     def stop(self) -> None:
         """End the application and its JVMs, and wait until Ray has the executors' CPUs back."""
-        try:
-            if self.session is not None:
-                self.session.stop()
-        finally:
-            self.session = None
-            self._stop_driver()
-            self._stop_master()
+        self._given_up.set()
+        deadline = time.monotonic() + _STOP_SECONDS
+        while True:
+            # A start that was given up may be bringing the next process up, so what there is is ended until it ends.
+            on_its_way = self._starting is not None and self._starting.is_alive()
+            try:
+                self._stop_session()
+            finally:
+                self._stop_driver()
+                self._stop_master()
+            if self._starting is None or not on_its_way or time.monotonic() > deadline:
+                break
+            self._starting.join(0.2)
         wait_until(lambda: ray.available_resources().get("CPU", 0.0) >= self._cpus_before, _STOP_SECONDS)
 
     def _bring_up(self) -> None:
@@ -231,6 +244,8 @@ class _Spark:
             False,
             _settings(self._java, plain),
         )
+        if self._given_up.is_set():
+            return
         conf = SparkConf(loadDefaults=False).setAll(list(self._cluster._configs.items())).setAppName(self._name)
         with self._log.open("ab") as log:
             gateway = launch_gateway(conf, popen_kwargs={"stdout": log, "stderr": subprocess.STDOUT})
@@ -244,6 +259,19 @@ class _Spark:
         # The map counts the driver's own block manager too.
         known: int = self.session.sparkContext._jsc.sc().getExecutorMemoryStatus().size()
         return known > self._options.executors
+
+    def _stop_session(self) -> None:
+        session, self.session = self.session, None
+        if session is None:
+            return
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Unable to cleanly shutdown Spark JVM", RuntimeWarning)
+                session.stop()
+        except (Py4JError, OSError):
+            # The driver's JVM is gone already; what pyspark remembers of it would bar the next one.
+            SparkSession._instantiatedSession = SparkSession._activeSession = None
+            SparkContext._active_spark_context = None
 
     def _stop_driver(self) -> None:
         gateway, SparkContext._gateway, SparkContext._jvm = SparkContext._gateway, None, None
@@ -269,8 +297,10 @@ class _Spark:
             master = ray.get_actor(f"{self._name}_SPARK_MASTER")
         except ValueError:
             return  # it never came up
-        if self._cluster is not None:
-            self._cluster.stop(cleanup_data=True)
+        if self._cluster is None:
+            ray.kill(master)  # it is still starting, and would not listen before that is done
+            return
+        self._cluster.stop(cleanup_data=True)
         if not wait_until(lambda: not _is_alive(master), _STOP_SECONDS):
             ray.kill(master)
 

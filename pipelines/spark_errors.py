@@ -24,8 +24,8 @@ def failure_of(error: BaseException) -> Exception:
     of Spark's report that says most.
     """
     report = str(error)
-    raised = _RAISED.search(report)
-    if raised:
+    # A traceback shows causes first, so the last one is what was raised in the end.
+    for raised in [*_RAISED.finditer(report)][-1:]:
         module = connectors.errors if raised.group(1) == "connectors.errors" else pipelines.errors
         kind = getattr(module, raised.group(2), None)
         if isinstance(kind, type) and issubclass(kind, Exception):

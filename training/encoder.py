@@ -9,19 +9,18 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from logging import ERROR, getLogger
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tokenizers import Tokenizer
 
 from training.errors import EncoderError
+from training.pooling import Pooling, sentence_options
 
 if TYPE_CHECKING:
     from torch import nn
-
-Pooling: TypeAlias = Literal["mean", "cls", "max"]
-"""How the vectors of a text's tokens become the text's: their mean, the first one, or their maximum."""
 
 PACKAGE = "package:"
 
@@ -58,7 +57,7 @@ class ScratchEncoder(BaseModel):
     heads: int = Field(default=4, ge=1)
     width: int = Field(default=128, ge=8)
     positions: int = Field(default=512, ge=8)
-    dropout: float = Field(default=0.2, ge=0, lt=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _check_heads(self) -> ScratchEncoder:
@@ -130,7 +129,7 @@ def anchored(name: str, base_directory: str | None = None) -> str:
         name: as in `load_encoder`.
         base_directory: where a relative path starts; None is the directory that this process works in.
     """
-    if name.startswith(PACKAGE):
+    if not name or name.startswith(PACKAGE):
         return name
     path = Path(base_directory or os.curdir, Path(name).expanduser()).absolute()
     return os.path.normpath(path) if name.startswith(("./", "../", "~")) or path.is_dir() else name
@@ -145,7 +144,7 @@ def locate(name: str) -> Path | str:
     if name.startswith(PACKAGE):
         return _inside_package(name)
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name and path.is_dir():
         return path
     if name.startswith(("/", "./", "../", "~", "\\")) or path.exists() or not _HUB_NAME.fullmatch(name):
         raise EncoderError(
@@ -246,12 +245,14 @@ def _inside_package(name: str) -> Path:
 
 def _read(place: str, pooling: Pooling | None, *, offline: bool) -> Encoder:
     with _quiet():
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoConfig, AutoModel, AutoTokenizer
 
         options: dict[str, Any] = {"local_files_only": offline, "trust_remote_code": False}
+        # First, because it tries a hub that cannot be reached for one round only, and the others for two.
+        AutoConfig.from_pretrained(place, **options)
         tokenizer = AutoTokenizer.from_pretrained(place, use_fast=True, **options)
         module, loaded = AutoModel.from_pretrained(place, use_safetensors=True, output_loading_info=True, **options)
-        said = _sentence_options(place, offline=offline)
+        said = sentence_options(place, offline=offline)
     missing = sorted(key for key in loaded["missing_keys"] if not key.startswith("pooler"))
     if missing:
         raise ValueError(
@@ -272,43 +273,6 @@ def _read(place: str, pooling: Pooling | None, *, offline: bool) -> Encoder:
     )
 
 
-@dataclass(frozen=True)
-class _SentenceOptions:
-    pooling: Pooling = "mean"
-    normalize: bool = False
-
-
-def _sentence_options(place: str, *, offline: bool) -> _SentenceOptions:
-    """Return what a sentence-transformers model says of itself in ``modules.json``; the mean where there is none."""
-    modules = _json_file(place, "modules.json", offline=offline)
-    if not isinstance(modules, list):
-        return _SentenceOptions()
-    kinds = {str(module["type"]).rpartition(".")[2]: str(module.get("path", "")) for module in modules}
-    normalize = "Normalize" in kinds
-    if "Pooling" not in kinds:
-        return _SentenceOptions(normalize=normalize)
-    options = _json_file(place, f"{kinds['Pooling']}/config.json", offline=offline) or {}
-    modes: dict[str, Pooling] = {"mean": "mean", "cls": "cls", "max": "max"}
-    keys = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token", "max": "pooling_mode_max_tokens"}
-    for mode, value in modes.items():
-        if options.get(keys[mode]) or options.get("pooling_mode") == mode:
-            return _SentenceOptions(value, normalize)
-    return _SentenceOptions(normalize=normalize)
-
-
-def _json_file(place: str, name: str, *, offline: bool) -> Any:
-    from transformers.utils.hub import cached_file
-
-    path = cached_file(
-        place,
-        name,
-        local_files_only=offline,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    return json.loads(Path(path).read_text("utf-8")) if path else None
-
-
 @contextmanager
 def _explained(name: str, looked: str) -> Iterator[None]:
     """Turn whatever loading raises into one error that says where was looked and what helps."""
@@ -317,7 +281,7 @@ def _explained(name: str, looked: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().split("\n")[0]
+        reason = str(error).strip().split("\n")[0].rstrip(".")
         raise EncoderError(
             f"encoder {name!r} cannot be loaded; looked in {looked}: {reason or type(error).__name__}. It must be a "
             "Transformer that transformers knows, with config.json, a fast tokenizer (tokenizer.json) and weights as "
@@ -328,15 +292,18 @@ def _explained(name: str, looked: str) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and notices off the terminal, and put its settings back."""
+    """Keep progress bars and notices of transformers and its hub off the terminal, and put the settings back."""
     from transformers.utils import logging
 
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    hub = getLogger("huggingface_hub")
+    verbosity, bars, hub_level = logging.get_verbosity(), logging.is_progress_bar_enabled(), hub.level
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    hub.setLevel(ERROR)
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
+        hub.setLevel(hub_level)
         if bars:
             logging.enable_progress_bar()

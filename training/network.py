@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.encoder import Pooling
+from training.pooling import Pooling
 
 
 class Head(nn.Module):

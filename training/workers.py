@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import tempfile
 import time
@@ -31,6 +32,8 @@ SECONDS_FOR_CPUS = 60.0
 
 START_ATTEMPTS = 1
 """How often Ray Train may try again when the workers do not start within its 60 seconds, before the run fails."""
+
+INTERVAL, SECONDS_BETWEEN_LOOKS = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2"
 
 
 def share_out(dataset: Dataset, workers: int) -> list[Dataset]:
@@ -113,7 +116,7 @@ def run_workers(
         dataset_config=DataConfig(datasets_to_split=[]),
     )
     listener("starting workers", 0)
-    with watching(job.progress, listener), _interruptible():
+    with watching(job.progress, listener), _interruptible(), _prompt():
         try:
             result = trainer.fit()
         except ray.train.TrainingFailedError as error:
@@ -159,6 +162,23 @@ def _share(name: str, rows: int, job: Job) -> Share:
         return tables
 
     return Share(read, rows, job.share_batch)
+
+
+@contextmanager
+def _prompt() -> Iterator[None]:
+    """Let Ray Train's controller look at its workers often, unless the user has said how often.
+
+    A worker waits at the end of an epoch until the controller has taken its report, and by default the controller
+    looks every two seconds: most of a minute for the 20 epochs of a head, each of which takes a fraction of a second.
+    """
+    if INTERVAL in os.environ:
+        yield
+        return
+    os.environ[INTERVAL] = SECONDS_BETWEEN_LOOKS
+    try:
+        yield
+    finally:
+        del os.environ[INTERVAL]
 
 
 @contextmanager

@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-from pathlib import Path
+from collections.abc import Iterator
 
 import psutil
 import ray
 
-from pipelines.errors import SessionError
+from pipelines.errors import PreflightError, SessionError
 from pipelines.java import find_java
 from pipelines.session import Session
+
+MARK = "HEADRACE_TEST_LIFE"
+"""The environment variable that all processes of a life have, orphans included."""
 
 SECRET = "c0rrect-horse-battery"
 SMALL = {"executors": 1, "executor_cores": 1, "object_store_memory": "200m"}
@@ -35,10 +38,10 @@ def in_a_foreign_ray() -> dict[str, object]:
         lines = [" ".join(process.cmdline()) for process in _ours()]
         seen["command_lines"] = len(lines)
         seen["in_command_line"] = [line[:200] for line in lines if SECRET in line]
-        seen["log"] = str(session.log)
+        seen["in_log"] = SECRET in session.log.read_text(encoding="utf-8", errors="replace")
     seen["ray_is_up"] = ray.is_initialized() and ray.get(ray.put("still here"))
     seen["cpus"] = ray.available_resources().get("CPU")
-    seen["javas"] = [process.pid for process in _ours() if "java" in process.name()]
+    seen["left_by_session"] = [line for line in _named(_ours()) if "java" in line.partition(" ")[0]]
     return seen
 
 
@@ -46,6 +49,12 @@ def failing() -> dict[str, object]:
     """Starts that cannot finish and blocks that raise, one after another in one process."""
     before = {name: os.environ.get(name) for name in ("JAVA_HOME", "PATH")}
     seen: dict[str, object] = {}
+    try:
+        with Session(executors=64, executor_cores=8, executor_memory="99g"):
+            seen["started"] = True
+    except PreflightError as error:
+        seen["refused"] = str(error)
+    seen["started_by_refused"] = _named(_ours())
     hurried = Session(**SMALL, start_timeout=3)
     try:
         with hurried:
@@ -67,12 +76,24 @@ def failing() -> dict[str, object]:
     seen["log_of_block"] = raising.log.exists()
     raising.log.unlink(missing_ok=True)
     seen["environment_is_back"] = before == {name: os.environ.get(name) for name in before}
-    seen["shared_memory"] = [path.name for path in Path("/dev/shm").glob(f"*{os.getpid()}*")]
     return seen
 
 
 def _ours() -> list[psutil.Process]:
-    return [process for process in psutil.Process().children(recursive=True) if process.status() != "zombie"]
+    """Return the processes that descend from this one, those included whose parents have gone."""
+    mark = os.environ[MARK]
+    own = os.getpid()
+    return [process for process in marked(mark) if process.pid != own]
+
+
+def marked(mark: str) -> Iterator[psutil.Process]:
+    """Yield the processes of the life that is marked so, as far as they still run."""
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
+        except psutil.Error:
+            continue  # not ours to look at, or gone by now
 
 
 def _named(processes: list[psutil.Process]) -> list[str]:

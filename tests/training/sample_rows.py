@@ -28,7 +28,9 @@ def sample_table(rows: int, *, first: int = 0) -> pa.Table:
 
 
 def tiny_encoder_files(directory: Path) -> Path:
-    tokenizer = learn_tokenizer(ScratchEncoder(vocabulary=200, tokenizer="wordpiece"), sample_table(60)["text"].to_pylist())
+    tokenizer = learn_tokenizer(
+        ScratchEncoder(vocabulary=200, tokenizer="wordpiece"), sample_table(60)["text"].to_pylist()
+    )
     special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **special).save_pretrained(directory)
     torch.manual_seed(1)
@@ -39,6 +41,8 @@ def tiny_encoder_files(directory: Path) -> Path:
         num_attention_heads=2,
         intermediate_size=32,
         max_position_embeddings=64,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
         initializer_range=0.5,
     )
     BertModel(config).save_pretrained(directory)

@@ -114,7 +114,9 @@ def test_two_workers_with_an_odd_number_of_rows_learn_what_one_does(tmp_path: Pa
 
 
 def test_a_frozen_encoder_with_a_head_survives_a_failure_and_is_evaluated(tmp_path: Path, tiny_encoder: Path) -> None:
-    train, validation, test = (in_blocks(sample_table(rows, first=first), 5) for rows, first in [(60, 0), (20, 60), (21, 80)])
+    train, validation, test = (
+        in_blocks(sample_table(rows, first=first), 5) for rows, first in [(60, 0), (20, 60), (21, 80)]
+    )
     cured = tmp_path / "cured"
 
     def accuracy(true: object, predicted: object, probabilities: object) -> float:
@@ -125,7 +127,14 @@ def test_a_frozen_encoder_with_a_head_survives_a_failure_and_is_evaluated(tmp_pa
         return float(np.mean(np.asarray(true) == np.asarray(predicted)))
 
     classifier = TextClassifier(
-        encoder=str(tiny_encoder), max_length=32, epochs=12, learning_rate=0.05, batch_size=8, patience=4, metric=accuracy
+        encoder=str(tiny_encoder),
+        pooling="mean",
+        max_length=32,
+        epochs=12,
+        learning_rate=0.05,
+        batch_size=8,
+        patience=4,
+        metric=accuracy,
     )
     with pytest.raises(FitError, match="the metric's server is away"):
         classifier.fit(train, validation, storage=tmp_path, name="head")
@@ -149,7 +158,9 @@ def test_a_frozen_encoder_with_a_head_survives_a_failure_and_is_evaluated(tmp_pa
         classifier.model_copy(update={"max_length": 16}).fit(train, validation, storage=tmp_path, name="head")
 
 
-def test_a_label_that_training_never_saw_is_an_error_before_anything_is_trained(tmp_path: Path, tiny_encoder: Path) -> None:
+def test_a_label_that_training_never_saw_is_an_error_before_anything_is_trained(
+    tmp_path: Path, tiny_encoder: Path
+) -> None:
     from training import LabelError
 
     odd = sample_table(4).set_column(2, "label", pa.array(["sport", "money", "weather", "sport"]))
@@ -173,5 +184,5 @@ def test_tokens_keep_the_order_of_the_rows_and_the_splits(tiny_encoder: Path) ->
 
 
 def test_more_workers_than_cpus_is_an_error_that_says_how_many_there_are() -> None:
-    with pytest.raises(FitError, match="64 workers, .* has 2 CPUs; lower workers"):
+    with pytest.raises(FitError, match=r"64 workers, .* has 2 CPUs; lower workers"):
         cpus_for(64)

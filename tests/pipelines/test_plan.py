@@ -1,0 +1,89 @@
+"""A plan says what a run would do, in the order that it would, and refuses what could not be begun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from connectors import JsonLinesSink, Memory, SourceNotFoundError, SparkTable, TextFolder
+from pipelines import Pipeline, PipelineError
+from pipelines.plan import describe_plan
+from pipelines.session_options import SessionOptions
+from pipelines.steps import Deduplicate, NormalizeText, Split, WordCount
+from tests.pipelines.sample_plugins import Learn
+
+ROWS = Memory(rows=[{"text": "one", "label": "a"}])
+
+
+def shown(pipeline: Pipeline, width: int = 100) -> list[str]:
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(describe_plan(pipeline))
+    return [" ".join(line.split()) for line in captured.get().splitlines()]
+
+
+def test_row_steps_fuse_and_table_steps_part_the_passes() -> None:
+    steps = (NormalizeText(), WordCount(), Deduplicate(), Split())
+    lines = shown(Pipeline(name="news", source=ROWS, steps=steps, train=Learn(epochs=5)))
+
+    assert "etl, pass 1 memory → normalize_text → word_count 1 partition" in lines
+    assert [line for line in lines if line.endswith("a shuffle in Spark")] == [
+        "deduplicate a shuffle in Spark",
+        "split a shuffle in Spark",
+    ]
+    assert "etl, pass 3 split → Ray's object store Spark's partitions" in lines
+    stages = [line.split(" ")[0] for line in lines[2:]]
+    assert [
+        one for one in stages if one in ("session", "source", "etl,", "release", "train", "evaluate", "report")
+    ] == [*("session", "source", "etl,", "etl,", "etl,", "release", "train", "evaluate", "report")]
+
+
+def test_options_that_differ_from_their_defaults_are_named() -> None:
+    lines = shown(Pipeline(name="news", source=ROWS, steps=(Split(),), train=Learn(epochs=5)))
+    unchanged = shown(Pipeline(name="news", source=ROWS, steps=(Split(),), train=Learn()))
+
+    assert "epochs: 5" in lines
+    assert not [line for line in unchanged if line.startswith("epochs")]
+
+
+def test_a_pipeline_without_a_trainer_ends_in_its_sink(tmp_path: Path) -> None:
+    lines = shown(Pipeline(name="corpus", source=ROWS, sink=JsonLinesSink(path=str(tmp_path / "out"))))
+
+    assert "etl, pass 1 memory → sink 1 partition" in lines
+    assert "sink json_lines" in lines
+    assert not [line for line in lines if line.startswith(("train", "release", "bundle"))]
+
+
+def test_resources_are_as_the_session_asks_for_them() -> None:
+    lines = shown(Pipeline(name="x", source=ROWS, session=SessionOptions(executors=3, executor_cores=2)))
+
+    assert "session Ray on this machine, with Spark on it 3 executors, each 2 CPUs and 1.4 GB" in lines
+
+
+def test_what_spark_alone_reads_is_planned_without_looking() -> None:
+    lines = shown(Pipeline(name="x", source=SparkTable(table="reviews")))
+
+    assert "etl, pass 1 spark_table → Ray's object store Spark's partitions" in lines
+
+
+def test_what_a_run_would_stumble_on_at_once_is_no_plan(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFoundError, match="source: "):
+        describe_plan(Pipeline(name="x", source=TextFolder(path=str(tmp_path / "nowhere"))))
+    with pytest.raises(PipelineError, match="no source"):
+        describe_plan(Pipeline(name="x"))
+
+
+def test_it_fits_a_hundred_columns(tmp_path: Path) -> None:
+    deep = tmp_path / ("long" * 20) / ("name" * 20)
+    deep.mkdir(parents=True)
+    (deep / "a.txt").write_text("text")
+    pipeline = Pipeline(
+        name="x", source=TextFolder(path=str(deep)), steps=(NormalizeText(), WordCount(), NormalizeText())
+    )
+
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(describe_plan(pipeline))
+    assert max(len(line) for line in captured.get().splitlines()) <= 100
