@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Bundle", "Pipeline", "PipelineError", "Session", "SpecError", "load"]
 
-_HOMES = {"Bundle": "pipelines.bundle", "Pipeline": "pipelines.pipeline", "Session": "pipelines.session", "load": "pipelines.spec"}
+_HOMES = {
+    "Bundle": "pipelines.bundle",
+    "Pipeline": "pipelines.pipeline",
+    "Session": "pipelines.session",
+    "load": "pipelines.spec",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import ray
@@ -112,8 +112,8 @@ def to_spark(dataset: Dataset, session: Session) -> DataFrame:
     if not isinstance(dataset, MaterializedDataset):
         if ray.available_resources().get("CPU", 0.0) < 1:
             raise HandoffError(
-                "the Dataset is lazy, and Spark holds every CPU that could compute it; call .materialize() on it before the "
-                "session starts Spark, or give the session fewer executor_cores"
+                "the Dataset is lazy, and Spark holds every CPU that could compute it; call .materialize() on it before "
+                "the session starts Spark, or give the session fewer executor_cores"
             )
         dataset = dataset.materialize()
     blocks = [block for bundle in dataset.iter_internal_ref_bundles() for block in bundle.block_refs]
@@ -157,7 +157,7 @@ class _Receivers:
             self.__exit__()
             raise
         for receiver in self._actors:
-            stream = receiver.blocks.options(num_returns="streaming").remote()
+            stream: Any = receiver.blocks.options(num_returns="streaming").remote()
             thread = threading.Thread(target=self._drain, args=(stream,), name="headrace-drain", daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -191,7 +191,7 @@ class _Receivers:
         for thread in self._threads:
             thread.join(_ANSWER_SECONDS)
 
-    def _drain(self, stream: ray.ObjectRefGenerator) -> None:
+    def _drain(self, stream: Any) -> None:
         try:
             for label in stream:
                 self.landed.append(_Landed(ray.get(label), next(stream)))
@@ -211,7 +211,8 @@ def _arrow_schema(dataset: Dataset, blocks: Sequence[ray.ObjectRef[Any]]) -> pa.
         return pa.unify_schemas(ray.get([ask.remote(block) for block in blocks]), promote_options="permissive")
     except (pa.ArrowException, ray.exceptions.RayTaskError) as error:
         raise HandoffError(
-            f"the Dataset's blocks do not have columns of one type each: {error}; make it one of rows with named columns"
+            f"the Dataset's blocks do not have columns of one type each: {error}; make it one of rows "
+            "with named columns"
         ) from error
 
 
@@ -221,7 +222,7 @@ def _arrow_schema_of(block: Block) -> pa.Schema:
 
 def _on_each_node(kind: type, *arguments: object) -> list[ActorHandle[Any]]:
     """Start an actor on every living node; it asks for no CPU, and answers while it works."""
-    actor = ray.remote(kind)
+    actor: Any = ray.remote(kind)
     return [
         actor.options(
             num_cpus=0,
@@ -278,5 +279,5 @@ def _dataset(blocks: Sequence[ray.ObjectRef[Any]], metadata: Sequence[BlockMetad
     Like `ray.data.from_arrow_refs`, but without its task per block, which would wait for a CPU that Spark holds.
     """
     context = DataContext.get_current().copy()
-    plan = LogicalPlan(FromArrow(list(blocks), list(metadata)), context)
+    plan = LogicalPlan(FromArrow(cast(Any, list(blocks)), list(metadata)), context)
     return MaterializedDataset(plan, context, DatasetStats(metadata={"FromArrow": list(metadata)}, parent=None))

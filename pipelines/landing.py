@@ -70,9 +70,7 @@ class LandOnRay:
                     raise HandoffError(f"the receiver of partition {partition} went away before it held all rows")
         except OSError as error:
             raise HandoffError(f"partition {partition} cannot be sent to its receiver: {error}") from error
-        yield pa.RecordBatch.from_pylist(
-            [{"partition": partition, "attempt": attempt, "rows": rows}], schema=RECEIPTS
-        )
+        yield pa.RecordBatch.from_pylist([{"partition": partition, "attempt": attempt, "rows": rows}], schema=RECEIPTS)
 
 
 def _groups(batch: pa.RecordBatch, column: str | None) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -95,8 +93,8 @@ def connect(addresses: Sequence[str]) -> socket.socket:
     here = [address for address in addresses if os.path.exists(address)]
     if not here:
         raise HandoffError(
-            f"no end of the hand-over on this node: none of {', '.join(addresses) or 'no address'} exists here; executors must run "
-            "on nodes of the Ray cluster that the driver is connected to"
+            f"no end of the hand-over on this node: none of {', '.join(addresses) or 'no address'} exists here; "
+            "executors must run on nodes of the Ray cluster that the driver is connected to"
         )
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(_TIMEOUT_SECONDS)

@@ -9,6 +9,7 @@ import pyarrow as pa
 from rich.markup import escape
 from rich.table import Table
 
+from connectors.errors import ConnectorError
 from connectors.source import ROW_ID, BadRow, PartitionedSource
 from pipelines.errors import PipelineError
 from pipelines.pass_plan import plan_passes, source_name
@@ -78,9 +79,12 @@ def preview_table(rows: Sequence[PreviewRow]) -> Table:
 
 
 def _items(source: PartitionedSource) -> Iterator[pa.RecordBatch | BadRow]:
-    with source.plan() as plan:
-        for partition in plan.partitions:
-            yield from source.scan(partition)
+    try:
+        with source.plan() as plan:
+            for partition in plan.partitions:
+                yield from source.scan(partition)
+    except ConnectorError as error:
+        raise type(error)(f"source: {error}") from error
 
 
 def _through(batch: pa.RecordBatch, steps: tuple[tuple[str, RowStep], ...]) -> list[PreviewRow]:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import socket
-import threading
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader
-from pathlib import Path
 
 import pyarrow as pa
-import ray
 from ray.data.block import BlockMetadataWithSchema
 
 from pipelines.landing import ACKNOWLEDGED, GROUP
+from pipelines.node_socket import NodeSocket
 
 BLOCK_BYTES = 64 * 2**20
-"""The size at which a block is closed: Ray Data's own target is 128 MB at most, and two are held while one is stored."""
+"""The size at which a block is closed: half of Ray Data's own target, as two wait while a third is filled."""
 
 # Blocks that wait for the object store; beyond that the senders, and so Spark, are held back.
 _WAITING = 2
@@ -52,17 +48,12 @@ class Receiver:
     """
 
     def __init__(self) -> None:
-        directory = Path(ray._private.worker._global_node.get_sockets_dir_path())
-        self._path = directory / f"headrace-{uuid.uuid4().hex[:8]}"
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(self._path))
-        self._listener.listen(128)
         self._full: queue.Queue[tuple[BlockLabel, pa.Table] | None] = queue.Queue(maxsize=_WAITING)
-        threading.Thread(target=self._accept, name="headrace-accept", daemon=True).start()
+        self._socket = NodeSocket(self._receive)
 
     def address(self) -> str:
         """Return the path of the socket, within Ray's own directory on this node."""
-        return str(self._path)
+        return str(self._socket.path)
 
     def blocks(self) -> Iterator[BlockLabel | pa.Table]:
         """Yield a label and then its block, again and again, until `stop` is called and all is given out."""
@@ -73,18 +64,8 @@ class Receiver:
 
     def stop(self) -> None:
         """Take no further senders, and end `blocks` after what has been acknowledged; safe to call again."""
-        if self._path.exists():
-            os.unlink(self._path)
-            self._listener.close()
+        if self._socket.close():
             self._full.put(None)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return  # stopped
-            threading.Thread(target=self._receive, args=(connection,), daemon=True).start()
 
     def _receive(self, connection: socket.socket) -> None:
         """Take one attempt's rows. One that breaks off is never acknowledged, so its blocks are never used."""

@@ -73,11 +73,11 @@ def run(
             log = routes.enter_context(run_log(record.log_path))
             if quiet:
                 routes.enter_context(redirect_output(record.log_path))
-            routes.enter_context(_logged(log))
             result = work.do(session, data, log)
     except BaseException as error:
         with undisturbed():
             work.give_up(error)
+        error.__notes__ = [*getattr(error, "__notes__", ()), f"log: {record.log_path}"]  # add_note, as of 3.11
         raise
     work.listener.run_finished(result)
     return result
@@ -95,7 +95,7 @@ class _Run:
     recorded: bool = False
 
     def do(self, session: Session | None, data: DataFrame | Dataset | None, log: RunLog) -> Result:
-        with ExitStack() as undo:
+        with ExitStack() as undo, self._recording(log):
             with self._stage("check"):
                 check_before_start(self.pipeline, data)
             own = session is None
@@ -110,14 +110,25 @@ class _Run:
             return self._finish(trained, {} if own else datasets)
 
     def give_up(self, error: BaseException) -> None:
-        """Record how the run ended, unless that was done before it was taken down, and have the error name the log."""
+        """Record how the run ended, unless that has been done."""
+        if self.recorded:
+            return
+        self.recorded = True
         interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
+        status: EndStatus = "interrupted" if interrupted else "failed"
         said = "" if interrupted else f"{type(error).__name__}: {error}"
-        if not self.recorded:
-            status: EndStatus = "interrupted" if interrupted else "failed"
-            self.record.finish(status, self.accounts, error=said, rejected_rows=self.rejected)
-        # What add_note does, which Python 3.10 has not.
-        error.__notes__ = [*getattr(error, "__notes__", ()), f"log: {self.record.log_path}"]
+        self.record.finish(status, self.accounts, error=said, rejected_rows=self.rejected)
+
+    @contextmanager
+    def _recording(self, log: RunLog) -> Iterator[None]:
+        """Record and log what is raised before the take-down: a Ray that was killed takes this process along."""
+        try:
+            yield
+        except BaseException as error:
+            with undisturbed():
+                log.logger.error("the run was given up", error=type(error).__name__, exc_info=True)
+                self.give_up(error)
+            raise
 
     @contextmanager
     def _started(self) -> Iterator[Session]:
@@ -260,16 +271,6 @@ def _exit_undisturbed(session: Session) -> Callable[..., None]:
             session.__exit__(*raised)
 
     return leave
-
-
-@contextmanager
-def _logged(log: RunLog) -> Iterator[None]:
-    """Have the log tell of what is raised, with the whole traceback, which no terminal is shown."""
-    try:
-        yield
-    except BaseException as error:
-        log.logger.error("the run was given up", error=type(error).__name__, exc_info=True)
-        raise
 
 
 def _split(datasets: Mapping[str, Dataset], name: str) -> Dataset:

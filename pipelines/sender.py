@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import threading
-import uuid
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import ray
 from ray.data.block import BlockAccessor
+
+from pipelines.node_socket import NodeSocket
 
 
 class Sender:
@@ -29,29 +27,15 @@ class Sender:
     def __init__(self, blocks: Sequence[ray.ObjectRef[Any]], schema: pa.Schema) -> None:
         self._blocks = blocks
         self._schema = schema
-        directory = Path(ray._private.worker._global_node.get_sockets_dir_path())
-        self._path = directory / f"headrace-{uuid.uuid4().hex[:8]}"
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(self._path))
-        self._listener.listen(128)
-        threading.Thread(target=self._accept, name="headrace-accept", daemon=True).start()
+        self._socket = NodeSocket(self._answer)
 
     def address(self) -> str:
         """Return the path of the socket, within Ray's own directory on this node."""
-        return str(self._path)
+        return str(self._socket.path)
 
     def stop(self) -> None:
         """Take no further requests."""
-        os.unlink(self._path)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return  # stopped
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+        self._socket.close()
 
     def _answer(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rwb") as stream:

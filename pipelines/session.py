@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import psutil
 import ray
@@ -242,13 +243,14 @@ class _Spark:
             self._options.executor_cores,
             self._options.executor_memory,
             False,
-            _settings(self._java, plain),
+            _settings(self._java, {**_shuffle_settings(self._options), **plain}),
         )
         if self._given_up.is_set():
             return
         conf = SparkConf(loadDefaults=False).setAll(list(self._cluster._configs.items())).setAppName(self._name)
         with self._log.open("ab") as log:
-            gateway = launch_gateway(conf, popen_kwargs={"stdout": log, "stderr": subprocess.STDOUT})
+            output = {"stdout": log, "stderr": subprocess.STDOUT}
+            gateway = launch_gateway(conf, popen_kwargs=output)  # type: ignore[no-untyped-call]
         context = SparkContext(conf=conf.setMaster(self._cluster.get_cluster_url()), gateway=gateway)
         session = SparkSession(context)
         _give_secrets(session, self._options)
@@ -306,8 +308,8 @@ class _Spark:
 
     def _too_slow(self, what: str) -> str:
         return (
-            f"{what} within {self._options.start_timeout:.0f} s (start_timeout); the cluster may be full, a node's Java "
-            f"may be missing, or the machine slow: see `ray status`, and the JVMs' output in {self._log}"
+            f"{what} within {self._options.start_timeout:.0f} s (start_timeout); the cluster may be full, a node's "
+            f"Java may be missing, or the machine slow: see `ray status`, and the JVMs' output in {self._log}"
         )
 
 
@@ -321,6 +323,14 @@ def _settings(java: Java, extra: Mapping[str, str]) -> dict[str, str]:
     ):
         settings[key] = f"{flags} {extra.get(key, '')}".strip()
     return settings
+
+
+def _shuffle_settings(options: SessionOptions) -> dict[str, str]:
+    """Return four shuffle partitions for each core, and at least eight, in place of Spark's 200 for any cluster.
+
+    Spark joins small ones together by itself, except in what it caches: there each is a task of a Python worker.
+    """
+    return {"spark.sql.shuffle.partitions": str(max(8, 4 * options.executors * options.executor_cores))}
 
 
 def _give_secrets(session: SparkSession, options: SessionOptions) -> None:
@@ -342,7 +352,7 @@ def _require_no_active_spark() -> None:
         )
 
 
-def _is_alive(actor: ray.actor.ActorHandle) -> bool:
+def _is_alive(actor: Any) -> bool:
     try:
         ray.get(actor.get_actor_id.remote(), timeout=1.0)
     except ray.exceptions.GetTimeoutError:

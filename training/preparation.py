@@ -140,7 +140,8 @@ def _kept(
     splits: list[Dataset], prepare: Callable[[Dataset], Dataset], doing: str, listener: Listener
 ) -> list[Dataset]:
     """Compute all splits in one go into the object store, in order, telling the listener how far it is."""
-    everything = splits[0].union(*splits[1:]) if len(splits) > 1 else splits[0]
+    # `Dataset.union` takes blocks from its inputs in turn, which would mix the splits.
+    everything = ray.data.from_arrow_refs([block for split in splits for block in split.to_arrow_refs()])
     references, rows = [], 0
     listener(doing, rows)
     for bundle in prepare(everything).iter_internal_ref_bundles():

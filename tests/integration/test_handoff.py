@@ -168,7 +168,9 @@ class TestBack:
         assert frame.count() == 0
 
     def test_a_dataset_of_pandas_blocks_comes_as_its_arrow_types(self, session: Session, spark: SparkSession) -> None:
-        dataset = ray.data.from_pandas([pd.DataFrame({"n": [1, 2], "text": ["a", None]}), pd.DataFrame({"n": [3], "text": [None]})])
+        dataset = ray.data.from_pandas(
+            [pd.DataFrame({"n": [1, 2], "text": ["a", None]}), pd.DataFrame({"n": [3], "text": [None]})]
+        )
         frame = to_spark(dataset.map_batches(lambda rows: rows.assign(more=1.5), batch_format="pandas"), session)
         assert [tuple(row) for row in frame.orderBy("n").collect()] == [(1, "a", 1.5), (2, None, 1.5), (3, None, 1.5)]
 

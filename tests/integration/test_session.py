@@ -111,15 +111,17 @@ class TestRefusals:
         assert not [process for process in started if "java" in process.name()]
 
 
+@pytest.fixture(scope="module")
+def foreign() -> Life:
+    return Life.of("in_a_foreign_ray")
+
+
+@pytest.fixture(scope="module")
+def failing() -> Life:
+    return Life.of("failing")
+
+
 class TestWholeLives:
-    @pytest.fixture(scope="class")
-    def foreign(self) -> Life:
-        return Life.of("in_a_foreign_ray")
-
-    @pytest.fixture(scope="class")
-    def failing(self) -> Life:
-        return Life.of("failing")
-
     def test_a_ray_that_ran_before_still_runs_after(self, foreign: Life) -> None:
         assert foreign.seen["rows"] == 10
         assert foreign.seen["ray_is_up"] == "still here"

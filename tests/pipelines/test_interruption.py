@@ -13,18 +13,27 @@ from pipelines.interruption import undisturbed
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_waits_for_the_end_of_the_block(number: signal.Signals) -> None:
-    done = False
-    with pytest.raises(KeyboardInterrupt), undisturbed():
+    done = []
+
+    @undisturbed()
+    def undo() -> None:
         signal.raise_signal(number)
         signal.raise_signal(number)
-        done = True
-    assert done
+        done.append("all")
+
+    with pytest.raises(KeyboardInterrupt):
+        undo()
+    assert done == ["all"]
 
 
 def test_what_the_block_raises_comes_before_a_signal() -> None:
-    with pytest.raises(LookupError), undisturbed():
+    @undisturbed()
+    def undo() -> None:
         signal.raise_signal(signal.SIGINT)
         raise LookupError
+
+    with pytest.raises(LookupError):
+        undo()
 
 
 def test_the_handlers_are_put_back() -> None:

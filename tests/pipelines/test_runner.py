@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,7 +27,7 @@ from pipelines.runner import run
 class Raising(PartitionedSource):
     """Fails in a way that no one has foreseen, or as Ctrl-C does."""
 
-    interrupts: bool = False
+    interrupts: Literal["ctrl-c", "sigterm"] | None = None
 
     def read_schema(self) -> pa.Schema:
         return pa.schema([("text", pa.string())])
@@ -37,8 +37,10 @@ class Raising(PartitionedSource):
         self, *, since: str | None = None, columns: Sequence[str] | None = None, predicate: pc.Expression | None = None
     ) -> Iterator[Plan]:
         os.write(2, b"a native library speaks\n")
-        if self.interrupts:
+        if self.interrupts == "ctrl-c":
             raise KeyboardInterrupt
+        if self.interrupts == "sigterm":
+            sys.exit(15)  # what a Ray that was started makes of SIGTERM
         raise KeyError("not foreseen")
         yield
 
@@ -62,7 +64,7 @@ class Heard(Silent):
 
 def fail(tmp_path: Path, source: PartitionedSource, **options: Any) -> tuple[BaseException, Path]:
     """Run a pipeline that fails, and return what it raised and the directory of its record."""
-    with pytest.raises((Exception, KeyboardInterrupt)) as raised:  # type: ignore[call-overload]
+    with pytest.raises((Exception, KeyboardInterrupt, SystemExit)) as raised:  # type: ignore[call-overload]
         run(Pipeline(name="x", source=source), runs=tmp_path / "runs", **options)
     [past] = list_runs(tmp_path / "runs")
     return raised.value, past.directory
@@ -99,13 +101,16 @@ def test_what_was_not_foreseen_comes_out_as_it_is_with_its_traceback_in_the_log(
     assert "in check_before_start" in log
 
 
-def test_an_interrupted_run_is_no_failed_one(tmp_path: Path) -> None:
-    error, directory = fail(tmp_path, Raising(interrupts=True))
+@pytest.mark.parametrize(("how", "kind"), [("ctrl-c", KeyboardInterrupt), ("sigterm", SystemExit)])
+def test_an_interrupted_run_is_no_failed_one(
+    tmp_path: Path, how: Literal["ctrl-c", "sigterm"], kind: type[BaseException]
+) -> None:
+    error, directory = fail(tmp_path, Raising(interrupts=how))
     record = json.loads((directory / "run.json").read_text())
 
-    assert isinstance(error, KeyboardInterrupt)
+    assert isinstance(error, kind)
     assert (record["status"], record["error"]) == ("interrupted", "")
-    assert record["stages"][-1]["error"] == "KeyboardInterrupt"
+    assert record["stages"][-1]["error"] == kind.__name__
 
 
 @pytest.mark.parametrize("quiet", [False, True])

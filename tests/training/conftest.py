@@ -1,30 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.training.sample_rows import tiny_encoder_files
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    # Ray 2.60 warns of its own deprecated settings whenever it copies them, and leaves files and sockets of the
-    # processes it starts to the garbage collector.
-    config.addinivalue_line("filterwarnings", "ignore::DeprecationWarning:ray.data.context")
-    config.addinivalue_line("filterwarnings", "ignore:unclosed:ResourceWarning")
-    config.addinivalue_line("filterwarnings", "ignore:subprocess .* is still running:ResourceWarning")
-
-
-@pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
-    import ray
-
-    ray.init(
-        address="local", num_cpus=2, include_dashboard=False, object_store_memory=200 * 1024 * 1024, log_to_driver=False
-    )
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -93,7 +93,7 @@ def test_two_workers_with_an_odd_number_of_rows_learn_what_one_does(tmp_path: Pa
         frozen=False,
         epochs=3,
         batch_size=64,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         weight_decay=0.01,
         warmup_share=0.1,
         label_smoothing=0.0,
@@ -177,7 +177,8 @@ def test_tokens_keep_the_order_of_the_rows_and_the_splits(tiny_encoder: Path) ->
         load_encoder(str(tiny_encoder)), labels=("money", "sport"), max_length=16, dropout=0.0, seed=0
     )
     with quiet():
-        first, second = to_tokens([in_blocks(sample_table(9), 4), in_blocks(sample_table(3, first=9))], model, print)
+        splits = [in_blocks(sample_table(9), 4), in_blocks(sample_table(3, first=9), 1)]
+        first, second = to_tokens(splits, model, lambda doing, rows: None)
         assert ids_of(first) == [f"r{number}" for number in range(9)]
         assert ids_of(second) == ["r9", "r10", "r11"]
         assert [row[CLASS] for row in second.take_all()] == [0, 1, 0]
