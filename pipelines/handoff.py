@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 import ray
 from pyspark.sql import DataFrame, Row
-from ray.actor import ActorHandle
 from ray.data import DataContext, Dataset
 from ray.data._internal.logical.interfaces import LogicalPlan
 from ray.data._internal.logical.operators import FromArrow
@@ -112,8 +111,8 @@ def to_spark(dataset: Dataset, session: Session) -> DataFrame:
     if not isinstance(dataset, MaterializedDataset):
         if ray.available_resources().get("CPU", 0.0) < 1:
             raise HandoffError(
-                "the Dataset is lazy, and Spark holds every CPU that could compute it; call .materialize() on it before "
-                "the session starts Spark, or give the session fewer executor_cores"
+                "the Dataset is lazy, and Spark holds every CPU that could compute it; call .materialize() on it "
+                "before the session starts Spark, or give the session fewer executor_cores"
             )
         dataset = dataset.materialize()
     blocks = [block for bundle in dataset.iter_internal_ref_bundles() for block in bundle.block_refs]
@@ -146,7 +145,7 @@ class _Receivers:
     landed: list[_Landed] = field(default_factory=list)
     failures: list[BaseException] = field(default_factory=list)
     addresses: tuple[str, ...] = ()
-    _actors: list[ActorHandle[Any]] = field(default_factory=list)
+    _actors: list[Any] = field(default_factory=list)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> _Receivers:
@@ -158,9 +157,8 @@ class _Receivers:
             raise
         for receiver in self._actors:
             stream: Any = receiver.blocks.options(num_returns="streaming").remote()
-            thread = threading.Thread(target=self._drain, args=(stream,), name="headrace-drain", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+            self._threads.append(threading.Thread(target=self._drain, args=(stream,), daemon=True))
+            self._threads[-1].start()
         return self
 
     def finish(self) -> None:
@@ -220,7 +218,7 @@ def _arrow_schema_of(block: Block) -> pa.Schema:
     return BlockAccessor.for_block(block).to_arrow().schema
 
 
-def _on_each_node(kind: type, *arguments: object) -> list[ActorHandle[Any]]:
+def _on_each_node(kind: type, *arguments: object) -> list[Any]:
     """Start an actor on every living node; it asks for no CPU, and answers while it works."""
     actor: Any = ray.remote(kind)
     return [
@@ -234,7 +232,7 @@ def _on_each_node(kind: type, *arguments: object) -> list[ActorHandle[Any]]:
     ]
 
 
-def _addresses(actors: Sequence[ActorHandle[Any]]) -> tuple[str, ...]:
+def _addresses(actors: Sequence[Any]) -> tuple[str, ...]:
     try:
         return tuple(ray.get([actor.address.remote() for actor in actors], timeout=_ANSWER_SECONDS))
     except ray.exceptions.RayError as error:
@@ -243,7 +241,7 @@ def _addresses(actors: Sequence[ActorHandle[Any]]) -> tuple[str, ...]:
         ) from error
 
 
-def _end(actors: Sequence[ActorHandle[Any]]) -> None:
+def _end(actors: Sequence[Any]) -> None:
     """Let the actors take their sockets away, and end them."""
     ray.wait([actor.stop.remote() for actor in actors], num_returns=len(actors), timeout=_STOP_SECONDS)
     for actor in actors:

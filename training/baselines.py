@@ -144,7 +144,7 @@ def make_linear(texts: Sequence[str], seed: int) -> tuple[str, Pipeline]:
     vectors = TfidfVectorizer(
         analyzer="word" if spaced else "char",
         ngram_range=(1, 2) if spaced else (1, 3),
-        token_pattern=r"(?u)\b\w+\b",
+        token_pattern=r"(?u)\b\w+\b" if spaced else None,
         sublinear_tf=True,
         min_df=rare,
     )

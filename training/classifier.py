@@ -125,6 +125,17 @@ class TextClassifier(Trainer):
             return self.learning_rate
         return 1e-3 if self.frozen else 2e-3 if isinstance(self.encoder, ScratchEncoder) else 3e-5
 
+    def check(self) -> None:
+        """See that the encoder is where it is said to be, and the metric too; see `Trainer.check`."""
+        if isinstance(self.encoder, str):
+            from training.encoder import locate
+
+            locate(self.encoder)
+        if self.metric is not None:
+            from training.metric import load_metric
+
+            load_metric(self.metric)
+
     def fit(
         self,
         train: Dataset,

@@ -46,7 +46,9 @@ def test_the_majority_class_is_always_predicted() -> None:
 
 def test_words_or_characters_are_chosen_by_the_script() -> None:
     chinese = ["这本书很好", "酒店不好"] * 4
-    assert make_linear(chinese, 0)[0] == "TF-IDF (characters 1-3) + logistic regression"
+    name, characters = make_linear(chinese, 0)
+    assert name == "TF-IDF (characters 1-3) + logistic regression"
+    assert characters.fit(chinese, ["good", "bad"] * 4).predict(chinese).tolist() == ["good", "bad"] * 4
     assert make_linear(sample_table(4)["text"].to_pylist(), 0)[0] == "TF-IDF (words 1-2) + logistic regression"
 
 
