@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipelines.accounting import StepAccount
 from pipelines.bundle import Bundle, scoring_steps
@@ -22,7 +22,6 @@ from pipelines.report import ReportContent, write_report
 from pipelines.result import Result, headline
 from pipelines.run_record import EndStatus, RunRecord
 from pipelines.stage import Stage, reporting
-from pipelines.steps import Split
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -132,14 +131,12 @@ class _Run:
 
     @contextmanager
     def _started(self) -> Iterator[Session]:
-        """Start a session of the run's own, and take it down to the end whoever interrupts meanwhile."""
+        """Start a session of the run's own, and take it down at the end."""
         with ExitStack() as undo:
             with self._stage("session"):
                 from pipelines.session import Session
 
-                session = Session(self.pipeline.session, log=self.record.log_path)
-                session.__enter__()
-            undo.push(_exit_undisturbed(session))
+                session = undo.enter_context(Session(self.pipeline.session, log=self.record.log_path))
             yield session
 
     def _extract(self, session: Session, data: DataFrame | Dataset | None) -> dict[str, Dataset]:
@@ -157,7 +154,7 @@ class _Run:
                 if self.pipeline.sink is not None:
                     etl.to_sink(self.pipeline.sink)
                 else:
-                    splits = any(isinstance(step, Split) for step in self.pipeline.steps)
+                    splits = any(step.makes_split for step in self.pipeline.steps)
                     datasets = etl.to_ray(group_by=SPLIT if splits else None)
             self.accounts = etl.accounts()
             with self.record.quarantine() as quarantine:
@@ -261,16 +258,6 @@ class _Trained:
     evaluation: Evaluation | None = None
     baselines: Sequence[Baseline] = ()
     splits: Mapping[str, int] = field(default_factory=dict)
-
-
-def _exit_undisturbed(session: Session) -> Callable[..., None]:
-    """Return the session's ``__exit__``, with further interruptions held back until it is done."""
-
-    def leave(*raised: Any) -> None:
-        with undisturbed():
-            session.__exit__(*raised)
-
-    return leave
 
 
 def _split(datasets: Mapping[str, Dataset], name: str) -> Dataset:

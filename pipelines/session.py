@@ -7,15 +7,13 @@ goes to the log and its process ends when Spark is released.
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -29,25 +27,15 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 from raydp.spark import SparkCluster
 
-from connectors.secret import Secret
 from pipelines import preflight
 from pipelines.errors import PipelineError, PreflightError, SessionError
+from pipelines.interruption import undisturbed
 from pipelines.java import Java, find_java
 from pipelines.log import run_log
 from pipelines.ray_cluster import OwnProcesses, free_resources, require_java, start_ray, wait_until
-from pipelines.session_options import HADOOP_PREFIX, SessionOptions
+from pipelines.session_options import SessionOptions
+from pipelines.spark_settings import changed_environment, give_secrets, spark_settings, worker_environment
 
-_DEFAULTS = {
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.sql.session.timeZone": "UTC",
-    # The master only relays; with a CPU of its own it would take half of a two-core laptop.
-    "spark.ray.raydp_spark_master.actor.resource.CPU": "0",
-}
-# The master and the driver only coordinate, and live briefly: the first compiler alone brings them up in
-# 0.72-0.82 x the time. Executors keep both compilers.
-_COORDINATOR_FLAGS = "-XX:TieredStopAtLevel=1"
-_MASTER_FLAGS = "spark.ray.raydp_app_master.extraJavaOptions"
 _STOP_SECONDS = 30.0
 
 
@@ -149,7 +137,7 @@ class Session:
         starts_ray = self.options.address is None and not ray.is_initialized()
         preflight.require(preflight.check_machine(self.options, starts_ray=starts_ray))
         self._java = find_java()
-        self._undo.callback(_set_environment({**self._java.environment(os.environ), **_python_environment()}))
+        self._undo.enter_context(changed_environment(worker_environment(self._java)))
         log = self._undo.enter_context(run_log(self.log))
         if not ray.is_initialized():
             processes = OwnProcesses()
@@ -166,13 +154,15 @@ class Session:
         self.start_spark()
 
     def _close(self, *, failed: bool) -> None:
-        try:
-            self.release_spark()
-        finally:
-            self._undo.close()
-            self._java = None
-            if self._log_is_own and not failed:
-                self.log.unlink(missing_ok=True)
+        """Undo everything; a second interruption waits until that is done."""
+        with undisturbed():
+            try:
+                self.release_spark()
+            finally:
+                self._undo.close()
+                self._java = None
+                if self._log_is_own and not failed:
+                    self.log.unlink(missing_ok=True)
 
 
 class _Spark:
@@ -236,14 +226,13 @@ class _Spark:
         wait_until(lambda: ray.available_resources().get("CPU", 0.0) >= self._cpus_before, _STOP_SECONDS)
 
     def _bring_up(self) -> None:
-        plain = {key: value for key, value in self._options.spark_conf if isinstance(value, str)}
         self._cluster = SparkCluster(
             self._name,
             self._options.executors,
             self._options.executor_cores,
             self._options.executor_memory,
             False,
-            _settings(self._java, {**_shuffle_settings(self._options), **plain}),
+            spark_settings(self._java, self._options),
         )
         if self._given_up.is_set():
             return
@@ -253,7 +242,7 @@ class _Spark:
             gateway = launch_gateway(conf, popen_kwargs=output)  # type: ignore[no-untyped-call]
         context = SparkContext(conf=conf.setMaster(self._cluster.get_cluster_url()), gateway=gateway)
         session = SparkSession(context)
-        _give_secrets(session, self._options)
+        give_secrets(session, self._options)
         self.session = session
 
     def _executors_are_there(self) -> bool:
@@ -313,37 +302,6 @@ class _Spark:
         )
 
 
-def _settings(java: Java, extra: Mapping[str, str]) -> dict[str, str]:
-    """Return Spark's settings; flags of the user's go behind ours."""
-    settings = {**_DEFAULTS, **extra}
-    for key, flags in (
-        ("spark.executor.extraJavaOptions", java.flags),
-        ("spark.driver.extraJavaOptions", f"{java.flags} {_COORDINATOR_FLAGS}"),
-        (_MASTER_FLAGS, f"{java.flags} {_COORDINATOR_FLAGS}"),
-    ):
-        settings[key] = f"{flags} {extra.get(key, '')}".strip()
-    return settings
-
-
-def _shuffle_settings(options: SessionOptions) -> dict[str, str]:
-    """Return four shuffle partitions for each core, and at least eight, in place of Spark's 200 for any cluster.
-
-    Spark joins small ones together by itself, except in what it caches: there each is a task of a Python worker.
-    """
-    return {"spark.sql.shuffle.partitions": str(max(8, 4 * options.executors * options.executor_cores))}
-
-
-def _give_secrets(session: SparkSession, options: SessionOptions) -> None:
-    """Set the settings that are secrets in the running Spark: every earlier way ends up on some JVM's command line."""
-    for key, value in options.spark_conf:
-        if isinstance(value, Secret):
-            secret = value.resolve().get_secret_value()
-            if key.startswith(HADOOP_PREFIX):
-                session.sparkContext._jsc.hadoopConfiguration().set(key.removeprefix(HADOOP_PREFIX), secret)
-            else:
-                session.conf.set(key, secret)
-
-
 def _require_no_active_spark() -> None:
     if SparkContext._active_spark_context is not None:
         raise PreflightError(
@@ -365,23 +323,3 @@ def _is_alive(actor: Any) -> bool:
 def _shut_ray_down(processes: OwnProcesses) -> None:
     processes.note()
     ray.shutdown()
-
-
-def _python_environment() -> dict[str, str]:
-    """Spark's Python workers run this interpreter, unless the user has named another."""
-    return {name: os.environ.get(name, sys.executable) for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")}
-
-
-def _set_environment(changes: Mapping[str, str]) -> Callable[[], None]:
-    """Change environment variables and return what puts them back."""
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-
-    def put_back() -> None:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-    return put_back

@@ -88,8 +88,8 @@ def test_the_record_is_whole(result: Result) -> None:
 def test_the_bundle_takes_raw_text(result: Result) -> None:
     assert result.bundle
     bundle = Bundle.load(result.bundle)
-    sport, short = bundle.predict(["The striker scored twice and the coach praised the team after the match.", "Hm."])
-    assert sport.label == "sport"
+    goal, short = bundle.predict(["The striker scored twice and the coach praised the team after the match.", "Hm."])
+    assert goal.label == "sports"
     assert (short.label, short.rejected) == (None, "word_count: too_few_words")
 
 
