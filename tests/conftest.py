@@ -28,10 +28,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def _one_session() -> Iterator[Session]:
+def _one_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     from pipelines.session import Session
 
-    with Session(executors=1, executor_cores=1, object_store_memory="1g", dashboard=True) as session:
+    with Session(
+        executors=1,
+        executor_cores=1,
+        object_store_memory="1g",
+        dashboard=True,
+        spark_conf={"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse"))},
+    ) as session:
         yield session
 
 
