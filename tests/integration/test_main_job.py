@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 import ray
 from ray.util.state import list_actors
+from ray.util.state.common import ActorState
 
-from connectors import TextFolder
+from connectors import Memory, TextFolder
 from pipelines import Bundle, Pipeline, Session
+from pipelines.errors import EmptyResultError
 from pipelines.progress import Silent
 from pipelines.result import Result
+from pipelines.run_history import list_runs
 from pipelines.steps import Deduplicate, NormalizeText, Split, WordCount
 from training import TextClassifier
+from training.errors import LabelError
 
 pytestmark = [pytest.mark.spark, pytest.mark.ray]
 
@@ -28,22 +32,25 @@ NEWS = Pipeline(
 
 
 class Witness(Silent):
-    """Looks at the cluster while the run goes on."""
+    """Looks at the cluster the first time that a stage tells of its progress."""
 
     def __init__(self) -> None:
-        self.executors: dict[str, set[str]] = {}
-        self.cpus: dict[str, float] = {}
+        self.executors: dict[str, int] = {}
+        self.free_of_spark: dict[str, float] = {}
 
     def stage_progress(self, name: str, rows: int, note: str = "") -> None:
         if name not in self.executors:
-            actors = list_actors(filters=[("class_name", "=", "org.apache.spark.executor.RayDPExecutor")])
-            self.executors[name] = {actor.actor_id for actor in actors if actor.state == "ALIVE"}
-            self.cpus[name] = ray.cluster_resources()["CPU"] - _held_by_spark()
+            executors = living_executors()
+            held = sum((executor.required_resources or {}).get("CPU", 0) for executor in executors)
+            self.executors[name] = len(executors)
+            self.free_of_spark[name] = ray.cluster_resources()["CPU"] - held
 
 
-def _held_by_spark() -> float:
-    actors = list_actors(filters=[("class_name", "=", "org.apache.spark.executor.RayDPExecutor")], detail=True)
-    return sum((actor.required_resources or {}).get("CPU", 0) for actor in actors if actor.state == "ALIVE")
+def living_executors() -> list[ActorState]:
+    """Ask Ray's state API; of this Ray, as there may be others on the machine."""
+    kind = ("class_name", "=", "org.apache.spark.executor.RayDPExecutor")
+    actors = list_actors(ray.get_runtime_context().gcs_address, filters=[kind, ("state", "=", "ALIVE")], detail=True)
+    return list(actors)
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +71,8 @@ def test_it_learns(result: Result) -> None:
 
 
 def test_spark_works_while_rows_are_made_and_is_gone_while_they_are_learnt(result: Result, witness: Witness) -> None:
-    assert len(witness.executors["etl"]) == 1
-    assert witness.executors["train"] == set()
-    assert witness.cpus["train"] == ray.cluster_resources()["CPU"] > witness.cpus["etl"]
+    assert (witness.executors["etl"], witness.executors["train"]) == (1, 0)
+    assert witness.free_of_spark["train"] == ray.cluster_resources()["CPU"] > witness.free_of_spark["etl"]
 
 
 def test_every_row_is_accounted_for(result: Result) -> None:
@@ -91,6 +97,31 @@ def test_the_bundle_takes_raw_text(result: Result) -> None:
     goal, short = bundle.predict(["The striker scored twice and the coach praised the team after the match.", "Hm."])
     assert goal.label == "sports"
     assert (short.label, short.rejected) == (None, "word_count: too_few_words")
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "said"),
+    [
+        (
+            [{"text": f"apple number {number}", "label": "fruit"} for number in range(20)],
+            LabelError,
+            "every training row is labelled 'fruit'",
+        ),
+        ([{"text": " \t", "label": label} for label in "abab"], EmptyResultError, "no row is left after the steps"),
+    ],
+    ids=["one class", "nothing but white space"],
+)
+def test_rows_that_nothing_can_be_learnt_from(
+    session: Session, tmp_path: Path, rows: list[dict[str, str]], error: type[Exception], said: str
+) -> None:
+    pipeline = Pipeline(
+        name="nothing", source=Memory(rows=rows), steps=NEWS.steps[:1] + NEWS.steps[2:], train=NEWS.train
+    )
+    with pytest.raises(error, match=said):
+        pipeline.run(session, runs=tmp_path)
+    (past,) = list_runs(tmp_path)
+    assert (past.status, said in past.error) == ("failed", True)
+    assert not {"report.html", "report.json", "bundle"} & {path.name for path in past.directory.iterdir()}
 
 
 def _news_files() -> list[Path]:
