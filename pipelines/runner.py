@@ -94,6 +94,7 @@ class _Run:
     recorded: bool = False
 
     def do(self, session: Session | None, data: DataFrame | Dataset | None, log: RunLog) -> Result:
+        """Go through the stages: check, session, etl, train, evaluate, bundle, report."""
         with ExitStack() as undo, self._recording(log):
             with self._stage("check"):
                 check_before_start(self.pipeline, data)
