@@ -27,6 +27,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", line)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that take seconds first, and those that need the session behind them, in their own order."""
+    items.sort(key=lambda item: any(item.get_closest_marker(name) for name in ("spark", "ray")))
+
+
 @pytest.fixture(scope="session")
 def _one_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     from pipelines.session import Session

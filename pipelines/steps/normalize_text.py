@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Literal
 
 import ftfy
@@ -70,7 +71,7 @@ class NormalizeText(RowStep):
         if self.invisible_characters:
             texts = pc.replace_substring_regex(texts, _INVISIBLE, "")
         if self.form is not None:
-            texts = pc.utf8_normalize(texts, self.form)
+            texts = _normalized(texts, self.form)
         if self.whitespace:
             texts = pc.utf8_trim(pc.replace_substring_regex(texts, _WHITESPACE, " "), " ")
         index = batch.schema.get_field_index(TEXT)
@@ -92,6 +93,13 @@ class NormalizeText(RowStep):
         )
         repaired = [_repair(text, config) for text in texts.filter(unsound).to_pylist()]
         return pc.replace_with_mask(texts, unsound, pa.array(repaired, pa.string())) if repaired else texts
+
+
+def _normalized(texts: pa.Array, form: Literal["NFC", "NFKC", "NFD", "NFKD"]) -> pa.Array:
+    """Bring texts into a normal form, by Python: Arrow 25's own kernel leaves NFC decomposed."""
+    beyond_ascii = pc.invert(pc.string_is_ascii(texts))
+    changed = [unicodedata.normalize(form, text) for text in texts.filter(beyond_ascii).to_pylist()]
+    return pc.replace_with_mask(texts, beyond_ascii, pa.array(changed, pa.string())) if changed else texts
 
 
 def _repair(text: str, config: ftfy.TextFixerConfig) -> str:
