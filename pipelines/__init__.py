@@ -15,17 +15,21 @@ from pipelines.errors import PipelineError, SpecError
 
 if TYPE_CHECKING:
     from pipelines.bundle import Bundle
+    from pipelines.handback import to_spark
+    from pipelines.handoff import to_ray
     from pipelines.pipeline import Pipeline
     from pipelines.session import Session
     from pipelines.spec import load
 
-__all__ = ["Bundle", "Pipeline", "PipelineError", "Session", "SpecError", "load"]
+__all__ = ["Bundle", "Pipeline", "PipelineError", "Session", "SpecError", "load", "to_ray", "to_spark"]
 
 _HOMES = {
     "Bundle": "pipelines.bundle",
     "Pipeline": "pipelines.pipeline",
     "Session": "pipelines.session",
     "load": "pipelines.spec",
+    "to_ray": "pipelines.handoff",
+    "to_spark": "pipelines.handback",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipelines.errors import LawError
@@ -74,3 +75,15 @@ class StepAccount:
                 f"{self.rows_out} out + {self.rows_rejected} rejected; a step must mark the rows that it drops, and "
                 "declare creates_rows if it makes new ones"
             )
+
+
+def nothing_left(accounts: Sequence[StepAccount]) -> str:
+    """Return what to tell of rows none of which is left: how many went into and out of each step, and by which rule."""
+    lines = [
+        f"  {account.name}: {account.rows_in} in, {account.rows_out} out"
+        + "".join(f", {rows} {rule}" for rule, rows in sorted(account.rejected.items()))
+        for account in accounts
+    ]
+    return "no row is left after the steps; look at what rejects them (the quarantine has every row):\n" + "\n".join(
+        lines
+    )

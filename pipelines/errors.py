@@ -7,6 +7,7 @@
     ├── StepError              a step failed on every row it was given, so the step is at fault
     ├── LawError               rows in and rows out of a step do not add up
     ├── HandoffError           rows did not arrive on the other side
+    │   └── BlocksLostError    rows that had arrived were lost with their node
     ├── EmptyResultError       no row is left to go on with
     ├── RunRecordError         a run's record cannot be made, or is not there
     └── BundleError            a saved bundle cannot be read or used
@@ -43,6 +44,10 @@ class LawError(PipelineError):
 
 class HandoffError(PipelineError):
     """Rows did not arrive on the other side of a handoff."""
+
+
+class BlocksLostError(HandoffError):
+    """Rows that had arrived in Ray were lost with the node that held them, and there is no checkpoint of them."""
 
 
 class EmptyResultError(PipelineError):

@@ -19,6 +19,7 @@ from connectors.sink import Receipt, Sink
 from connectors.source import ROW_ID, PartitionedSource, Source, SparkSource
 from connectors.spark import arrow_to_spark_schema, partitions_frame, spark_to_arrow_schema
 from pipelines.accounting import MAX_EXAMPLES, Rejection, StepAccount
+from pipelines.block_files import BlockFiles
 from pipelines.errors import LawError
 from pipelines.handoff import land
 from pipelines.landing import current_task
@@ -58,8 +59,10 @@ class Etl:
         self._accounts: Accumulator[PassAccounts] = spark.sparkContext.accumulator({}, MergeAccounts())
         self._cached: list[DataFrame] = []
 
-    def to_ray(self, group_by: str | None = None) -> dict[str, Dataset]:
+    def to_ray(self, group_by: str | None = None, files: BlockFiles | None = None) -> dict[str, Dataset]:
         """Compute the rows and land them in Ray: a Dataset for each value of `group_by`, or all in one named "".
+
+        Where there are `files`, copies of the blocks go there.
 
         Raises:
             ConnectorError: the source cannot be read.
@@ -68,7 +71,7 @@ class Etl:
             LawError: rows in and rows out of a step do not add up.
         """
         with self._planned() as last:
-            return land(last.frame, last.schema, last.ending, group_by=group_by)
+            return land(last.frame, last.schema, last.ending, group_by=group_by, files=files)
 
     def to_sink(self, sink: Sink) -> tuple[Receipt, ...]:
         """Compute the rows, write them to `sink`, and publish what the successful attempts have staged.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pipelines.errors import HandoffError
-from pipelines.landing import connect
+from pipelines.landing import Address, connect
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class FetchFromRay:
     """Turns the numbers of blocks into their rows; what ``mapInArrow`` runs on a frame of numbers.
 
     Attributes:
-        addresses: the Unix socket of each node's sender; the one that this node's file system has is used.
+        addresses: those of the senders, one a node; see `connect`.
     """
 
-    addresses: tuple[str, ...]
+    addresses: tuple[Address, ...]
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of each block in turn.

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from connectors.paths import PathOption
 from connectors.sink import Sink
 from connectors.source import Source
 from pipelines.session_options import SessionOptions
@@ -60,6 +61,9 @@ class Pipeline(BaseModel):
         train: what learns from the rows; not together with a sink.
         sink: where the rows go to; not together with a trainer.
         session: the resources that Ray and Spark are started with.
+        checkpoint: a directory that every node reaches, as a path or a URI (``s3://…``), for copies of the rows that
+            are handed over: a node that is lost then costs no second ETL. They are taken away when the run ends,
+            unless it was given a session and returns its Datasets. None: the ETL runs again.
         baselines: whether plain baselines are fitted on the same split and reported beside the model.
     """
 
@@ -72,6 +76,7 @@ class Pipeline(BaseModel):
     train: SerializeAsAny[InstanceOf[Trainer]] | None = None
     sink: SerializeAsAny[InstanceOf[Sink]] | None = None
     session: SessionOptions = SessionOptions()
+    checkpoint: PathOption | None = None
     baselines: bool = True
 
     @field_validator("version")

@@ -32,6 +32,9 @@ class Listener(Protocol):
     def stage_finished(self, name: str, rows: int, seconds: float) -> None:
         """Hear that the stage has ended well, after `rows` rows and `seconds`."""
 
+    def noticed(self, text: str) -> None:
+        """Hear of something that a person should know, in a sentence."""
+
     def run_finished(self, run: FinishedRun) -> None:
         """Hear that the run has ended well."""
 
@@ -46,6 +49,9 @@ class Silent:
         """Say nothing."""
 
     def stage_finished(self, name: str, rows: int, seconds: float) -> None:
+        """Say nothing."""
+
+    def noticed(self, text: str) -> None:
         """Say nothing."""
 
     def run_finished(self, run: FinishedRun) -> None:
@@ -70,6 +76,10 @@ class PlainLines:
         """Print rows, time and rate."""
         counted = f", {rows:,} rows{_rate(rows, seconds, ', ')}" if rows else ""
         self._print(f"{name} done in {format_seconds(seconds)}{counted}")
+
+    def noticed(self, text: str) -> None:
+        """Print it."""
+        self._print(f"note: {text}")
 
     def run_finished(self, run: FinishedRun) -> None:
         """Print the summary."""
@@ -133,6 +143,10 @@ class LiveView:
         with self._lock:
             stage = self._stages.setdefault(name, _Stage(time.monotonic(), None))
             stage.state, stage.rows, stage.seconds, stage.note = "done", rows, seconds, ""
+
+    def noticed(self, text: str) -> None:
+        """Print it above the table."""
+        self._live.console.print(Text(f"note: {text}"))
 
     def run_finished(self, run: FinishedRun) -> None:
         """Stop the view and print the summary below it."""

@@ -34,6 +34,7 @@ class Result:
         evaluation: how good the model is on the test rows; None where nothing was trained.
         baselines: the baselines on the same rows.
         epochs: how training went.
+        notices: what a person should know of the run, such as a node that was lost and made up for.
         datasets: the rows by split (under "" without a split), as long as the session lives that the run was given;
             empty for a run that had a session of its own, or that ended in a sink.
     """
@@ -49,6 +50,7 @@ class Result:
     evaluation: Evaluation | None = None
     baselines: Sequence[Baseline] = ()
     epochs: Sequence[Epoch] = ()
+    notices: Sequence[str] = ()
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
 
     @property

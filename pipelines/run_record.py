@@ -81,6 +81,7 @@ class _State:
     rejected_rows: int | None = None
     bundle: str | None = None
     report: str | None = None
+    notices: list[str] = field(default_factory=list)
 
 
 class RunRecord:
@@ -174,6 +175,16 @@ class RunRecord:
         finally:
             self._state.stages[position] = StageTime(name, begun, self._elapsed() - begun, error)
             self._save()
+
+    def notice(self, text: str) -> None:
+        """Record something that a person should know of the run, in a sentence."""
+        self._state.notices.append(text)
+        self._save()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What has been recorded by `notice`."""
+        return tuple(self._state.notices)
 
     def finish(
         self,

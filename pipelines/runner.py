@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.accounting import StepAccount
+from pipelines.accounting import StepAccount, nothing_left
+from pipelines.block_files import BlockFiles
 from pipelines.bundle import Bundle, scoring_steps
 from pipelines.checks import check_before_start
 from pipelines.errors import EmptyResultError
@@ -91,6 +92,7 @@ class _Run:
     listener: Listener
     accounts: Sequence[StepAccount] = ()
     rejected: int = 0
+    files: BlockFiles | None = None
     recorded: bool = False
 
     def do(self, session: Session | None, data: DataFrame | Dataset | None, log: RunLog) -> Result:
@@ -102,12 +104,37 @@ class _Run:
             if session is None:
                 session = undo.enter_context(self._started())
             log.route()  # Ray, Ray Data and transformers have put handlers of their own on their loggers by now
-            datasets = self._extract(session, data)
-            trained = _Trained()
-            if self.pipeline.train is not None:
-                session.release_spark()
-                trained = self._train(datasets)
+            trained, datasets = self._work(session, data)
+            if own and self.files is not None:
+                self.files.remove()
             return self._finish(trained, {} if own else datasets)
+
+    def _work(self, session: Session, data: DataFrame | Dataset | None) -> tuple[_Trained, dict[str, Dataset]]:
+        """Extract and train; where a node was lost meanwhile, go on from what is left, once.
+
+        A checkpoint still has the rows; without one they are computed again. Training goes on after its last epoch.
+        """
+        from pipelines.recovery import Nodes, recovering
+
+        nodes, datasets = Nodes(), None
+        while True:
+            try:
+                datasets = datasets or self._extract(session, data)
+                if self.pipeline.train is None:
+                    return _Trained(), datasets
+                session.release_spark()
+                return self._train(datasets), datasets
+            except Exception as error:
+                lost = () if self.record.notices else nodes.lost()
+                if not lost:
+                    raise
+                self._notice(recovering(lost, error, again=self.files is None or datasets is None))
+                session.release_spark()
+                datasets = None if self.files is None else datasets
+
+    def _notice(self, text: str) -> None:
+        self.record.notice(text)
+        self.listener.noticed(text)
 
     def give_up(self, error: BaseException) -> None:
         """Record how the run ended, unless that has been done."""
@@ -143,7 +170,7 @@ class _Run:
     def _extract(self, session: Session, data: DataFrame | Dataset | None) -> dict[str, Dataset]:
         """Compute the rows, once, and account for them."""
         from pipelines.etl import Etl
-        from pipelines.handoff import frame_of
+        from pipelines.handback import frame_of
 
         with self._stage("etl") as stage:
             spark = session.start_spark()
@@ -156,14 +183,15 @@ class _Run:
                     etl.to_sink(self.pipeline.sink)
                 else:
                     splits = any(step.makes_split for step in self.pipeline.steps)
-                    datasets = etl.to_ray(group_by=SPLIT if splits else None)
+                    self.files = BlockFiles(self.pipeline.checkpoint) if self.pipeline.checkpoint else None
+                    datasets = etl.to_ray(SPLIT if splits else None, self.files)
             self.accounts = etl.accounts()
             with self.record.quarantine() as quarantine:
                 quarantine.write(etl.rejections())
             self.rejected = quarantine.rows
             stage.rows = self.accounts[-1].rows_out
         if not self.accounts[-1].rows_out:
-            raise EmptyResultError(_nothing_left(self.accounts))
+            raise EmptyResultError(nothing_left(self.accounts))
         return datasets
 
     def _train(self, datasets: Mapping[str, Dataset]) -> _Trained:
@@ -237,6 +265,7 @@ class _Run:
             evaluation=evaluation,
             baselines=trained.baselines,
             epochs=fit.epochs if fit else (),
+            notices=self.record.notices,
             datasets=datasets,
         )
 
@@ -269,17 +298,6 @@ def _split(datasets: Mapping[str, Dataset], name: str) -> Dataset:
             "of the step split, or look at what the steps reject"
         )
     return datasets[name]
-
-
-def _nothing_left(accounts: Sequence[StepAccount]) -> str:
-    lines = [
-        f"  {account.name}: {account.rows_in} in, {account.rows_out} out"
-        + "".join(f", {rows} {rule}" for rule, rows in sorted(account.rejected.items()))
-        for account in accounts
-    ]
-    return "no row is left after the steps; look at what rejects them (the quarantine has every row):\n" + "\n".join(
-        lines
-    )
 
 
 def _output(pipeline: Pipeline, bundle: Path | None) -> str:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import ray
 from ray.data.block import BlockAccessor
 
+from pipelines.landing import Address
 from pipelines.node_socket import NodeSocket
 
 
@@ -29,9 +30,9 @@ class Sender:
         self._schema = schema
         self._socket = NodeSocket(self._answer)
 
-    def address(self) -> str:
-        """Return the path of the socket, within Ray's own directory on this node."""
-        return str(self._socket.path)
+    def address(self) -> Address:
+        """Return where it listens, within Ray's own directory on this node."""
+        return self._socket.address
 
     def stop(self) -> None:
         """Take no further requests."""

@@ -49,6 +49,8 @@ def to_document(pipeline: Pipeline, *, exact: bool) -> dict[str, object]:
         elif held is not None:
             document[kind.section] = _entry(registry, kind, held, kind.section, exact)
     document["session"] = _options(pipeline.session, "session", exact)
+    if pipeline.checkpoint is not None:
+        document["checkpoint"] = pipeline.checkpoint
     document["baselines"] = pipeline.baselines
     return document
 

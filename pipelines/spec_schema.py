@@ -44,6 +44,7 @@ def json_schema(registry: Registry | None = None) -> dict[str, object]:
         else:
             properties[kind.section] = {"oneOf": [*choices, {"type": "null"}]}
     properties["session"] = _model(Pipeline.model_fields["session"].default.__class__, "session", definitions)
+    properties["checkpoint"] = {"type": ["string", "null"], "default": None}
     properties["baselines"] = {"type": "boolean", "default": Pipeline.model_fields["baselines"].default}
     return {
         "$schema": _DIALECT,

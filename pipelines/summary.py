@@ -43,6 +43,10 @@ class FinishedRun(Protocol):
         """The baselines on the same rows; empty where nothing was trained."""
 
     @property
+    def notices(self) -> Sequence[str]:
+        """What a person should know of the run."""
+
+    @property
     def report(self) -> Path | None:
         """Where the report is."""
 
@@ -60,6 +64,8 @@ def print_summary(console: Console, run: FinishedRun) -> None:
     times = [f"{stage.name} {format_seconds(stage.seconds)}" for stage in run.stages if stage.seconds is not None]
     if times:
         console.print(Text("Time    " + " · ".join(times)))
+    for notice in run.notices:
+        console.print(Text(f"Note    {notice}"), soft_wrap=True)
     for name, path in (("Report", run.report), ("Bundle", run.bundle)):
         if path is not None:
             # A path is never broken, so that it can be selected, or clicked where the terminal knows how.

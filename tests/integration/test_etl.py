@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 import ray
 
@@ -210,6 +211,17 @@ class TestHandedRows:
         assert sorted(row["extra"] for row in landed) == [2, 3, 4, 5]
         assert len({row["row_id"] for row in landed}) == 4
         assert counts(result) == [("data", 6, 0, 6, {}), ("word_count", 6, 0, 4, {"too_few_words": 2})]
+
+
+def test_a_checkpoint_holds_what_is_returned(session: Session, tmp_path: Path) -> None:
+    blocks = tmp_path / "blocks"
+    pipeline = Pipeline(name="kept", source=Memory(rows=[{"text": "one word"}] * 5), checkpoint=str(blocks))
+
+    result = pipeline.run(session, runs=tmp_path)
+
+    [file] = blocks.glob("handoff-*/block-*.arrow")
+    with pa.ipc.open_file(str(file)) as reader:
+        assert reader.read_all()["row_id"].to_pylist() == [row["row_id"] for row in result.datasets[""].take_all()]
 
 
 def splits(result: Result) -> dict[str, str]:

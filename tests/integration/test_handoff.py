@@ -20,7 +20,8 @@ from ray.util.state import list_actors
 from connectors.errors import BadRowError, SourceSchemaError
 from connectors.spark import spark_to_arrow_schema
 from pipelines.errors import HandoffError, StepError
-from pipelines.handoff import land, to_ray, to_spark
+from pipelines.handback import to_spark
+from pipelines.handoff import land, to_ray
 from pipelines.ray_cluster import wait_until
 from pipelines.session import Session
 
@@ -159,6 +160,111 @@ class TestFailures:
             to_ray(frame.mapInArrow(fail, frame.schema))
         assert type(raised.value) is error
         assert str(raised.value) == message
+
+
+class TestBlocks:
+    def test_small_partitions_are_gathered_into_blocks_of_a_good_size(self, spark: SparkSession) -> None:
+        frame = spark.range(0, 1_200_000, 1, 40).selectExpr("id", "repeat('x', 100) as text")
+        dataset = to_ray(frame)
+        sizes = [meta.size_bytes for bundle in dataset.iter_internal_ref_bundles() for meta in bundle.metadata]
+        assert len(sizes) == 4
+        assert min(sizes) >= 32 * 2**20
+        assert rows_of(dataset)["id"].to_pylist() == list(range(1_200_000))
+
+    def test_a_large_partition_is_cut_into_blocks_of_a_good_size(self, spark: SparkSession) -> None:
+        dataset = to_ray(spark.range(0, 2_000_000, 1, 1).selectExpr("id", "repeat('x', 100) as text"))
+        sizes = [meta.size_bytes for bundle in dataset.iter_internal_ref_bundles() for meta in bundle.metadata]
+        assert all(32 * 2**20 <= size <= 256 * 2**20 for size in sizes)
+        assert len(sizes) > 2
+        assert rows_of(dataset)["id"].to_pylist() == list(range(2_000_000))
+
+
+class TestCheckpoint:
+    def test_the_blocks_are_in_the_checkpoint_too(self, spark: SparkSession, tmp_path: Path) -> None:
+        dataset = to_ray(spark.range(0, 3000, 1, 3), checkpoint=str(tmp_path))
+        [file] = tmp_path.glob("handoff-*/block-*.arrow")
+        with pa.ipc.open_file(str(file)) as reader:
+            assert reader.read_all() == rows_of(dataset)
+
+    def test_a_handover_that_fails_takes_its_checkpoint_away(self, spark: SparkSession, tmp_path: Path) -> None:
+        frame = spark.range(0, 100, 1, 2)
+        with pytest.raises(HandoffError, match="LookupError"):
+            to_ray(frame.mapInArrow(fail_for_good, frame.schema), checkpoint=str(tmp_path))
+        assert list(tmp_path.iterdir()) == []
+
+    def test_it_cannot_stream(self, spark: SparkSession) -> None:
+        with pytest.raises(ValueError, match="takes no checkpoint"):
+            to_ray(spark.range(3), checkpoint="/tmp", streaming=True)
+
+
+class TestStreaming:
+    def test_the_rows_come_once_each_time_that_they_are_asked_for(self, spark: SparkSession) -> None:
+        dataset = to_ray(spark.range(0, 30_000, 1, 7).selectExpr("id", "cast(id as string) as text"), streaming=True)
+        for _ in range(2):
+            tables = list(dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
+            assert sorted(pa.concat_tables(tables)["id"].to_pylist()) == list(range(30_000))
+
+    def test_zero_rows_keep_their_columns(self, spark: SparkSession) -> None:
+        dataset = to_ray(spark.range(0).selectExpr("id", "'x' as text"), streaming=True).materialize()
+        assert dataset.count() == 0
+        assert dataset.schema().names == ["id", "text"]
+
+    def test_the_first_batch_comes_while_spark_still_computes(self, spark: SparkSession) -> None:
+        rows, partitions = 6_000_000, 60
+
+        frame = spark.range(0, rows, 1, partitions).selectExpr("id", "repeat('x', 50) as text")
+        batches = iter(to_ray(frame, streaming=True).iter_batches(batch_size=None, batch_format="pyarrow"))
+        first = next(batches).num_rows
+        unfinished = active_tasks(spark)
+
+        assert unfinished
+        assert first + sum(batch.num_rows for batch in batches) == rows
+
+    def test_a_consumer_that_stops_ends_the_spark_job(self, spark: SparkSession) -> None:
+        frame = spark.range(0, 6_000_000, 1, 60).selectExpr("id", "repeat('x', 50) as text")
+        assert len(to_ray(frame, streaming=True).take(3)) == 3
+        assert wait_until(lambda: not active_tasks(spark), 30.0)
+
+    def test_an_attempt_that_fails_after_rows_went_out_doubles_none(self, spark: SparkSession) -> None:
+        def fail_once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            context = TaskContext.get()
+            yield from batches
+            if context and context.attemptNumber() == 0:
+                raise RuntimeError("the first attempt")
+
+        frame = spark.range(0, 1_000_000, 1, 1).selectExpr("id", "repeat('x', 100) as text")
+        dataset = to_ray(frame.mapInArrow(fail_once, frame.schema), streaming=True)
+        tables = list(dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
+        assert pa.concat_tables(tables)["id"].to_pylist() == list(range(1_000_000))
+
+    def test_a_partition_that_comes_out_differently_is_an_error(self, spark: SparkSession) -> None:
+        def different(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            context = TaskContext.get()
+            attempt = context.attemptNumber() if context else 0
+            for batch in batches:
+                yield batch.set_column(0, "id", pa.array([attempt] * batch.num_rows, pa.int64()))
+            if attempt == 0:
+                raise RuntimeError("the first attempt")
+
+        frame = spark.range(0, 1_000_000, 1, 1).selectExpr("id", "repeat('x', 100) as text")
+        with pytest.raises(Exception, match="partition 0 came out differently"):
+            to_ray(frame.mapInArrow(different, frame.schema), streaming=True).materialize()
+
+    def test_a_failure_of_sparks_reaches_the_consumer(self, spark: SparkSession) -> None:
+        frame = spark.range(0, 100, 1, 2)
+        with pytest.raises(Exception, match="LookupError: no such page: 泉"):
+            to_ray(frame.mapInArrow(fail_for_good, frame.schema), streaming=True).materialize()
+
+
+def fail_for_good(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield next(iter(batches))
+    raise LookupError("no such page: 泉")
+
+
+def active_tasks(spark: SparkSession) -> int:
+    tracker = spark.sparkContext.statusTracker()
+    stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
+    return sum(stage.numActiveTasks for stage in stages if stage)
 
 
 class TestBack:

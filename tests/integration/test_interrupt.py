@@ -124,9 +124,9 @@ def test_a_notebook_goes_on_after_an_interruption(home: Path) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("stage", ["check", "session", "etl", "train", "evaluate"])
+@pytest.mark.parametrize("stage", ["check", "session", "etl", "train", "evaluate", "bundle", "report"])
 def test_in_any_stage_of_a_training(home: Path, stage: str) -> None:
-    epochs = 1 if stage == "evaluate" else 1000
+    epochs = 1000 if stage == "train" else 1
     (home / "slow.yaml").write_text(TRAINING.format(rows=json.dumps(ROWS), epochs=epochs))
     program = Program.start([str(COMMAND), "run", "slow.yaml"], home)
 

@@ -27,6 +27,7 @@ class Finished:
     baselines: Sequence[None] = ()
     report: Path | None = Path("runs/corpus/1/report.html")
     bundle: None = None
+    notices: Sequence[str] = ("node 10.0.0.2 went away",)
 
 
 def tell(listener: Listener) -> None:
@@ -62,6 +63,26 @@ def test_plain_lines_are_one_for_a_start_and_one_for_an_end() -> None:
         "etl done in 2.0 s, 1,000 rows, 500 rows/s",
         "train …",
     ]
+
+
+def test_a_notice_is_printed_when_it_comes_and_again_in_the_summary() -> None:
+    console = Console(file=StringIO(), width=100)
+    listener = PlainLines(console)
+
+    listener.noticed("node 10.0.0.2 went away")
+    listener.run_finished(Finished())
+
+    lines = printed(console).splitlines()
+    assert lines[0] == "note: node 10.0.0.2 went away"
+    assert "Note    node 10.0.0.2 went away" in lines[1:]
+
+
+def test_the_live_view_prints_a_notice_above_its_table() -> None:
+    console = live_console()
+    with LiveView(console) as view:
+        tell(view)
+        view.noticed("node 10.0.0.2 went away")
+    assert "note: node 10.0.0.2 went away" in printed(console)
 
 
 def test_plain_lines_show_no_rate_where_there_are_no_rows() -> None:

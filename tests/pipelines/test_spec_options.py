@@ -196,6 +196,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "train": {"train": Learn(), "steps": (Split(),)},
     "sink": {"sink": BUILT_INS["sink.csv"][1].model_validate({"path": "/out"})},
     "session": {"session": SessionOptions(executors=2)},
+    "checkpoint": {"checkpoint": "s3://bucket/blocks"},
     "baselines": {"baselines": False},
 }
 

@@ -24,6 +24,7 @@ class Finished:
     baselines: Sequence[Baseline] = ()
     report: Path | None = None
     bundle: Path | None = None
+    notices: Sequence[str] = ()
 
 
 def shown(run: FinishedRun, width: int = 100) -> list[str]:

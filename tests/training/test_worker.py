@@ -98,7 +98,7 @@ def test_what_can_be_told_apart_is_learnt(job: Job, start: Path, frozen: bool) -
     table, held_out = (
         prepared(start, sample_table(rows, first=first), frozen=frozen) for rows, first in [(60, 0), (20, 60)]
     )
-    eager = replace(job, frozen=frozen, learning_rate=0.01, epochs=10, token_dropout=0.0 if frozen else 0.1)
+    eager = replace(job, frozen=frozen, learning_rate=0.01, epochs=30, token_dropout=0.0 if frozen else 0.1)
     history = finish(learner(eager, table, held_out))
     assert history.epochs[-1].train_loss < 0.5 * history.epochs[0].train_loss
     best = history.epochs[history.best_epoch - 1]
