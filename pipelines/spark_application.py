@@ -1,0 +1,222 @@
+"""One Spark application on Ray: its start, whose parts overlap where they can, and its end.
+
+    master      RayDP's actor and its JVM, which asks Ray for the executors ──┐
+    driver      its JVM, launched here while the master starts                ├─> SparkContext ─> executors register
+                                                                              │      meanwhile the driver plans a first
+                                                                              ┘      query, which loads its classes
+
+RayDP starts master, driver and executors one after the other, and leaves the driver's output on the terminal. Here the
+driver's JVM is launched by us: its output goes to the log, and its process ends when Spark is released.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray
+from py4j.java_gateway import JavaGateway
+from py4j.protocol import Py4JError
+from pyspark import SparkConf, SparkContext
+from pyspark.java_gateway import launch_gateway
+from pyspark.sql import SparkSession
+from raydp.spark import SparkCluster
+
+from pipelines.errors import PipelineError, SessionError
+from pipelines.java import Java
+from pipelines.ray_cluster import wait_until
+from pipelines.session_options import SessionOptions
+from pipelines.spark_settings import give_secrets, spark_settings
+
+_STOP_SECONDS = 30.0
+
+
+class SparkApplication:
+    """Spark on the Ray that this process is connected to: RayDP's master and executors, and the driver's JVM.
+
+    Args:
+        options: what the session is asked to be.
+        java: the runtime of all its JVMs.
+        log: the file that the driver's JVM writes to.
+    """
+
+    def __init__(self, options: SessionOptions, java: Java, log: Path) -> None:
+        self.session: SparkSession | None = None
+        self._options = options
+        self._java = java
+        self._log = log
+        self._name = f"headrace-{uuid.uuid4().hex[:8]}"
+        self._cluster: _Cluster | None = None
+        self._starting: threading.Thread | None = None
+        self._given_up = threading.Event()
+        self._cpus_before = ray.available_resources().get("CPU", 0.0)
+
+    def start(self) -> None:
+        """Bring everything up within the session's deadline.
+
+        RayDP's own start has no deadline and cannot be interrupted, so it runs in a thread that is left to itself
+        when time is up; `stop` then ends what it had started.
+        """
+        failure: list[BaseException] = []
+
+        def bring_up() -> None:
+            try:
+                self._bring_up()
+            except BaseException as error:
+                failure.append(error)
+
+        thread = self._starting = threading.Thread(target=bring_up, name="headrace-spark-start", daemon=True)
+        deadline = time.monotonic() + self._options.start_timeout
+        thread.start()
+        while thread.is_alive() and time.monotonic() < deadline:
+            thread.join(0.2)
+        if failure:
+            if isinstance(failure[0], PipelineError):
+                raise failure[0]
+            raise SessionError(f"Spark did not start: {failure[0]}; the JVMs' output is in {self._log}") from failure[0]
+        if thread.is_alive():
+            raise SessionError(self._too_slow("Spark did not start"))
+        assert self.session is not None
+        if not wait_until(self._executors_are_there, deadline - time.monotonic()):
+            raise SessionError(self._too_slow(f"{self._options.executors} executors did not register"))
+
+    def stop(self) -> None:
+        """End the application and its JVMs, and wait until Ray has the executors' CPUs back."""
+        self._given_up.set()
+        deadline = time.monotonic() + _STOP_SECONDS
+        while True:
+            # A start that was given up may be bringing the next process up, so what there is is ended until it ends.
+            on_its_way = self._starting is not None and self._starting.is_alive()
+            try:
+                self._stop_session()
+            finally:
+                self._stop_driver()
+                self._stop_master()
+            if self._starting is None or not on_its_way or time.monotonic() > deadline:
+                break
+            self._starting.join(0.2)
+        wait_until(lambda: ray.available_resources().get("CPU", 0.0) >= self._cpus_before, _STOP_SECONDS)
+
+    def _bring_up(self) -> None:
+        self._cluster = _Cluster(self._name, self._options, spark_settings(self._java, self._options), self._launch)
+        if self._given_up.is_set():
+            return
+        gateway = self._cluster.driver.result()
+        conf = self._conf(self._cluster).setMaster(self._cluster.get_cluster_url())
+        session = SparkSession(SparkContext(conf=conf, gateway=gateway))
+        give_secrets(session, self._options)
+        _plan_a_query(session)
+        self.session = session
+
+    def _launch(self, cluster: SparkCluster) -> JavaGateway:
+        """Launch the driver's JVM."""
+        with self._log.open("ab") as log:
+            output = {"stdout": log, "stderr": subprocess.STDOUT}
+            return launch_gateway(self._conf(cluster), popen_kwargs=output)  # type: ignore[no-untyped-call]
+
+    def _conf(self, cluster: SparkCluster) -> SparkConf:
+        return SparkConf(loadDefaults=False).setAll(list(cluster._configs.items())).setAppName(self._name)
+
+    def _executors_are_there(self) -> bool:
+        assert self.session is not None
+        # The map counts the driver's own block manager too.
+        known: int = self.session.sparkContext._jsc.sc().getExecutorMemoryStatus().size()
+        return known > self._options.executors
+
+    def _stop_session(self) -> None:
+        session, self.session = self.session, None
+        if session is None:
+            return
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Unable to cleanly shutdown Spark JVM", RuntimeWarning)
+                session.stop()
+        except (Py4JError, OSError):
+            # The driver's JVM is gone already; what pyspark remembers of it would bar the next one.
+            SparkSession._instantiatedSession = SparkSession._activeSession = None
+            SparkContext._active_spark_context = None
+
+    def _stop_driver(self) -> None:
+        gateway, SparkContext._gateway, SparkContext._jvm = SparkContext._gateway, None, None
+        if gateway is not None:
+            gateway.shutdown()
+        # Found among our children rather than remembered, because a start that was interrupted never returned it.
+        # The driver's JVM is a child of this process; the executors' parent is the raylet.
+        drivers = [child for child in psutil.Process().children() if self._is_own_driver(child)]
+        for driver in drivers:
+            driver.terminate()
+        _, left = psutil.wait_procs(drivers, timeout=_STOP_SECONDS)
+        for driver in left:
+            driver.kill()
+
+    def _is_own_driver(self, child: psutil.Process) -> bool:
+        try:
+            return self._name in " ".join(child.cmdline())
+        except psutil.Error:
+            return False
+
+    def _stop_master(self) -> None:
+        try:
+            master = ray.get_actor(f"{self._name}_SPARK_MASTER")
+        except ValueError:
+            return  # it never came up
+        if self._cluster is None:
+            ray.kill(master)  # it is still starting, and would not listen before that is done
+            return
+        self._cluster.stop(cleanup_data=True)
+        if not wait_until(lambda: not _is_alive(master), _STOP_SECONDS):
+            ray.kill(master)
+
+    def _too_slow(self, what: str) -> str:
+        return (
+            f"{what} within {self._options.start_timeout:.0f} s (start_timeout); the cluster may be full, a node's "
+            f"Java may be missing, or the machine slow: see `ray status`, and the JVMs' output in {self._log}"
+        )
+
+
+class _Cluster(SparkCluster):  # type: ignore[misc]
+    """RayDP's master, and the driver's JVM that is launched while it starts.
+
+    Attributes:
+        driver: the gateway to the driver's JVM, or what launching it raised.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        options: SessionOptions,
+        settings: dict[str, str],
+        launch: Callable[[SparkCluster], JavaGateway],
+    ) -> None:
+        self.driver: Future[JavaGateway]
+        self._launch = launch
+        super().__init__(name, options.executors, options.executor_cores, options.executor_memory, False, settings)
+
+    def _set_up_master(self, resources: dict[str, float], kwargs: dict[Any, Any]) -> None:
+        # RayDP calls this as soon as its settings, which the driver's JVM is launched with, are complete.
+        with ThreadPoolExecutor(1, thread_name_prefix="headrace-driver") as thread:
+            self.driver = thread.submit(self._launch, self)
+            super()._set_up_master(resources, kwargs)
+
+
+def _plan_a_query(session: SparkSession) -> None:
+    """Plan a query that is not run: it loads the driver's classes for SQL while the executors' JVMs start."""
+    session.range(1)._jdf.queryExecution().executedPlan()
+
+
+def _is_alive(actor: Any) -> bool:
+    try:
+        ray.get(actor.get_actor_id.remote(), timeout=1.0)
+    except ray.exceptions.GetTimeoutError:
+        return True  # busy stopping
+    except ray.exceptions.RayError:
+        return False
+    return True
