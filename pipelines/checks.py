@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from connectors.errors import ConnectorError
-from connectors.source import LABEL, PartitionedSource
+from connectors.source import LABEL, TEXT, PartitionedSource
 from pipelines.bundle import scoring_steps
 from pipelines.errors import PipelineError, StepError
 from pipelines.pipeline import Pipeline
@@ -19,6 +19,9 @@ from training.errors import TrainingError
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from ray.data import Dataset
+
+# Known by name, as neither is to be imported for a look.
+_HANDED = {("pyspark", "DataFrame"), ("ray", "Dataset")}
 
 
 def check_before_start(pipeline: Pipeline, data: DataFrame | Dataset | None) -> None:
@@ -37,6 +40,12 @@ def check_before_start(pipeline: Pipeline, data: DataFrame | Dataset | None) -> 
         raise PipelineError("the pipeline has a source and rows were handed in; give data=, or a source, not both")
     if data is None and pipeline.source is None:
         raise PipelineError("the pipeline has no source; name one, or hand in rows: run(session, data=frame)")
+    if data is not None and not any(_root_and_name(kind) in _HANDED for kind in type(data).__mro__):
+        raise PipelineError(
+            f"data is a {type(data).__module__.partition('.')[0]} {type(data).__name__}, and must be a Spark DataFrame "
+            "of the session, or a Ray Dataset; rows in memory (dictionaries, pandas, Arrow) are a source: "
+            "Pipeline(source=Memory(rows=…))"
+        )
     faults: list[Exception] = []
     if isinstance(pipeline.source, PartitionedSource):
         schema: pa.Schema | None = None
@@ -61,7 +70,19 @@ def check_before_start(pipeline: Pipeline, data: DataFrame | Dataset | None) -> 
         raise PipelineError(f"the pipeline cannot be run, for {len(faults)} reasons:{lines}")
 
 
-def _check_columns(pipeline: Pipeline, schema: pa.Schema) -> None:
+def check_handed(pipeline: Pipeline, schema: pa.Schema) -> None:
+    """Find what would make the run fail on rows that were handed in, by their columns.
+
+    Raises:
+        PipelineError: the columns of the text or of the label are not there.
+        StepError: a step cannot take the columns that it would get.
+    """
+    if TEXT not in schema.names and pipeline.train is not None:
+        raise PipelineError(f"data: {_missing(TEXT, schema)}")
+    _check_columns(pipeline, schema, "data")
+
+
+def _check_columns(pipeline: Pipeline, schema: pa.Schema, section: str = "source") -> None:
     """Follow the columns through the steps as far as they are known; a query may make a label of anything."""
     for position, step in enumerate(pipeline.steps):
         if isinstance(step, RowStep):
@@ -69,6 +90,8 @@ def _check_columns(pipeline: Pipeline, schema: pa.Schema) -> None:
                 schema = step.output_schema(schema)
             except Exception as error:
                 said = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
+                if TEXT not in schema.names:
+                    said = _missing(TEXT, schema)
                 raise StepError(
                     f"steps[{position}]: {step.name} cannot take the columns {', '.join(schema.names)}, as found by "
                     f"giving it no rows: {said}"
@@ -76,11 +99,18 @@ def _check_columns(pipeline: Pipeline, schema: pa.Schema) -> None:
         elif not isinstance(step, (Deduplicate, Split)):
             return
     if pipeline.train is not None and LABEL not in schema.names:
-        raise PipelineError(
-            f"source: training needs labelled rows, and there is no column {LABEL!r}; there is "
-            f"{', '.join(schema.names)}: name the source's column that holds the label (label_column), or give the "
-            "source labels"
-        )
+        cure = "name the source's column that holds the label (label_column), or give the source labels"
+        said = _missing(LABEL, schema, cure if section == "source" else "")
+        raise PipelineError(f"{section}: training needs labelled rows, and {said}")
+
+
+def _missing(column: str, schema: pa.Schema, cure: str = "") -> str:
+    cure = cure or f"rename the one that holds the {column}, as in frame.withColumnRenamed('…', {column!r})"
+    return f"there is no column {column!r}; there is {', '.join(schema.names)}: {cure}"
+
+
+def _root_and_name(kind: type) -> tuple[str, str]:
+    return kind.__module__.partition(".")[0], kind.__name__
 
 
 def _check_split(pipeline: Pipeline) -> None:

@@ -7,6 +7,7 @@ decided in `main` alone, and no traceback is ever shown: the run's log has it.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -80,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt_once)
+    # For module:function in a spec. Behind all others, so that nothing here hides what is installed.
+    sys.path.append(os.getcwd())
     try:
         app(arguments)
     except SpecError as error:
@@ -140,9 +143,12 @@ def plan(spec: SpecArgument, changes: SetOption = None) -> None:
 def preview(
     spec: SpecArgument,
     changes: SetOption = None,
-    rows: Annotated[int, typer.Option("-n", "--rows", min=1, help="How many rows to show.")] = 20,
+    rows: Annotated[int, typer.Option("-n", "--rows", min=1, help="How many kept rows to show.")] = 20,
 ) -> None:
-    """Show the first rows after the row steps."""
+    """Show the first rows after the row steps.
+
+    Those that are rejected on the way to them are shown as well, up to as many.
+    """
     from pipelines.preview import preview as look
     from pipelines.preview import preview_table
     from pipelines.spec import load
@@ -233,7 +239,7 @@ def list_runs(
 
 @runs_app.command("show")
 def show_run(
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")],
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or its directory.")],
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Show one run: rows, metrics, times and files."""
@@ -241,7 +247,7 @@ def show_run(
     from pipelines.run_tables import run_tables
 
     console = _console()
-    for part in run_tables(read_run(runs, run_id)):
+    for part in run_tables(read_run(runs, Path(run_id).name)):
         console.print(part)
 
 

@@ -18,6 +18,7 @@ from ray.data import Dataset
 from connectors.sink import Receipt, Sink
 from connectors.source import ROW_ID, PartitionedSource, Source, SparkSource
 from connectors.spark import arrow_to_spark_schema, partitions_frame, spark_to_arrow_schema
+from connectors.spark_batches import map_in_arrow
 from pipelines.accounting import MAX_EXAMPLES, Rejection, StepAccount
 from pipelines.block_files import BlockFiles
 from pipelines.errors import LawError
@@ -50,10 +51,14 @@ class Etl:
         spark: the session to compute in.
         source: where the rows come from, or a frame that holds them.
         steps: what is done to them.
+        labelled: whether rows of a frame that lack a label are rejected.
     """
 
-    def __init__(self, spark: SparkSession, source: Source | DataFrame, steps: Sequence[Step]) -> None:
+    def __init__(
+        self, spark: SparkSession, source: Source | DataFrame, steps: Sequence[Step], *, labelled: bool = False
+    ) -> None:
         self._spark = spark
+        self._labelled = labelled
         self._source = source
         self._passes = plan_passes(source_name(source if isinstance(source, Source) else None), steps)
         self._accounts: Accumulator[PassAccounts] = spark.sparkContext.accumulator({}, MergeAccounts())
@@ -85,7 +90,7 @@ class Etl:
             sink.begin(commit, last.schema)
             try:
                 work = last.ending(_WriteToSink(sink, commit))
-                rows = collect(last.frame.mapInArrow(work, arrow_to_spark_schema(_RECEIPT)), "writing to the sink")
+                rows = collect(map_in_arrow(last.frame, work, arrow_to_spark_schema(_RECEIPT)), "writing to the sink")
                 receipts = tuple(_receipt(row.receipt) for row in rows)
                 # The law comes before the commit: what does not add up is not published.
                 self.accounts()
@@ -146,7 +151,9 @@ class Etl:
                 handed = self._source.load(self._spark) if isinstance(self._source, SparkSource) else self._source
                 assert isinstance(handed, DataFrame)
                 frame = handed
-                yield self._through(frame, NumberRows(feed), _numbered(spark_to_arrow_schema(frame.schema)))
+                yield self._through(
+                    frame, NumberRows(feed, self._labelled), _numbered(spark_to_arrow_schema(frame.schema))
+                )
         finally:
             while self._cached:
                 self._cached.pop().unpersist()
@@ -196,7 +203,7 @@ class _LastPass:
     def into_spark(self) -> DataFrame:
         """Return the frame of its rows, in Spark."""
         schema = arrow_to_spark_schema(self.schema)
-        return self.frame.mapInArrow(self.ending(ToSpark(spark_to_arrow_schema(schema))), schema)
+        return map_in_arrow(self.frame, self.ending(ToSpark(spark_to_arrow_schema(schema))), schema)
 
 
 @dataclass(frozen=True)

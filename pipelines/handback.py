@@ -5,54 +5,71 @@ object store ──> sender, a Ray actor on each node ── Arrow stream over a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import ray
 from pyspark.sql import DataFrame
+from pyspark.sql.types import StructType
 from ray.data import Dataset
-from ray.data.block import Block, BlockAccessor
 from ray.data.dataset import MaterializedDataset
 
-from connectors.arrow_types import plain_type
-from connectors.spark import arrow_to_spark_schema, spark_to_arrow_schema
+from connectors.arrow_types import change_leaves, exact_type, leaves
+from connectors.errors import SourceSchemaError
+from connectors.spark import arrow_to_spark_schema, require_distinct_names, spark_to_arrow_schema
 from pipelines.errors import HandoffError
 from pipelines.fetching import FetchFromRay
 from pipelines.node_actors import addresses_of, end, living_nodes, on_each_node
+from pipelines.ray_cluster import wait_until
 from pipelines.sender import Sender
 
 if TYPE_CHECKING:
     from pipelines.session import Session
 
+_FREE_CPU_SECONDS = 20.0
+
 
 def to_spark(dataset: Dataset, session: Session) -> DataFrame:
     """Return a frame of a Dataset's rows, in Arrow's types as Spark has them; one Spark partition for each block.
 
-    Types that Spark lacks and another holds as well (see `connectors.arrow_types.plain_type`) become that other.
+    Every value arrives as it is. Types that Spark lacks and another holds as well (see
+    `connectors.arrow_types.exact_type`) become that other; a column of nothing but nulls becomes one of strings, and a
+    day-time interval one of days to seconds. Columns and nested values that Arrow calls not null stay so.
 
     A lazy Dataset is computed now. The blocks must stay where they are for as long as the frame is used, which is at
-    most until the session releases Spark.
+    most until the session releases Spark. Using the frame fails with the text of a `HandoffError` when a block is lost,
+    or holds a value that the type of its column, over all blocks, does not have.
 
     Raises:
         HandoffError: the Dataset has to be computed and Spark holds every CPU, or its blocks do not have columns of
             one type each.
-        SourceSchemaError: a column's type is none of Spark's.
+        SourceSchemaError: a column's type is none of Spark's, or two have one name. Times of nanoseconds are among
+            those types: Spark would have to round them.
     """
     if not isinstance(dataset, MaterializedDataset):
-        if ray.available_resources().get("CPU", 0.0) < 1:
+        # Ray hears a little late of CPUs that have become free.
+        if not wait_until(lambda: ray.available_resources().get("CPU", 0.0) >= 1, _FREE_CPU_SECONDS):
             raise HandoffError(
                 "the Dataset is lazy, and Spark holds every CPU that could compute it; call .materialize() on it "
                 "before the session starts Spark, or give the session fewer executor_cores"
             )
         dataset = dataset.materialize()
-    blocks = [block for bundle in dataset.iter_internal_ref_bundles() for block in bundle.block_refs]
-    found = _arrow_schema(dataset, blocks)
-    spark_schema = arrow_to_spark_schema(pa.schema([field.with_type(plain_type(field.type)) for field in found]))
-    senders = on_each_node(living_nodes(), Sender, blocks, spark_to_arrow_schema(spark_schema))
+    blocks = [entry for bundle in dataset.iter_internal_ref_bundles() for entry in bundle.blocks]
+    # Blocks without rows may lack columns as well, and matter only where there are no others.
+    references = [entry.ref for entry in blocks if entry.metadata.num_rows != 0] or [entry.ref for entry in blocks]
+    nodes = living_nodes()
+    senders = on_each_node(nodes, Sender, references)
+    try:
+        addresses = addresses_of(senders)
+        spark_schema = spark_schema_of(_schemas(references, dict(zip(nodes, senders, strict=True))))
+    except BaseException:
+        end(senders)
+        raise
     session.at_release(lambda: end(senders))
-    fetch = FetchFromRay(addresses_of(senders))
-    numbers = session.spark.range(0, len(blocks), 1, max(1, len(blocks)))
+    fetch = FetchFromRay(addresses, spark_to_arrow_schema(spark_schema))
+    numbers = session.spark.range(0, len(references), 1, max(1, len(references)))
     return numbers.mapInArrow(fetch, spark_schema)
 
 
@@ -61,21 +78,89 @@ def frame_of(data: DataFrame | Dataset, session: Session) -> DataFrame:
     return data if isinstance(data, DataFrame) else to_spark(data, session)
 
 
-def _arrow_schema(dataset: Dataset, blocks: Sequence[ray.ObjectRef[Any]]) -> pa.Schema:
-    """Return the columns of a Dataset; where its blocks are pandas frames, those of all blocks together."""
-    found = dataset.schema()
-    if found is not None and isinstance(found.base_schema, pa.Schema):
-        return found.base_schema
-    # It asks for no CPU, because Spark may hold them all.
-    ask = ray.remote(num_cpus=0)(_arrow_schema_of)
+def spark_schema_of(found: Sequence[pa.Schema]) -> StructType:
+    """Return the columns in Spark for blocks that have the columns `found`.
+
+    Raises:
+        HandoffError: a column has no one type.
+        SourceSchemaError: a column's type is none of Spark's.
+    """
+    if not any(schema.names for schema in found):
+        raise HandoffError("the Dataset has no columns; make it one of rows with named columns")
+    exact = [pa.schema([field.with_type(exact_type(field.type)) for field in schema]) for schema in found]
+    for schema in exact:
+        require_distinct_names(arrow_to_spark_schema(schema))
+    one = _together(exact)
+    for field in one:
+        for path, kind in leaves(field):
+            if (pa.types.is_timestamp(kind) or pa.types.is_duration(kind)) and kind.unit == "ns":
+                raise SourceSchemaError(_too_fine(path, kind))
+    # Blocks that differ may do so in which columns they have, and in where they allow nulls.
+    differ = len(found) > 1
+    return arrow_to_spark_schema(
+        pa.schema(
+            [
+                pa.field(
+                    field.name,
+                    change_leaves(field.type, _strings_for_nulls, nullable=differ),
+                    nullable=field.nullable or differ,
+                )
+                for field in one
+            ]
+        )
+    )
+
+
+def _together(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """Return the columns that all rows of blocks with these columns fit into, without losing a digit."""
     try:
-        return pa.unify_schemas(ray.get([ask.remote(block) for block in blocks]), promote_options="permissive")
-    except (pa.ArrowException, ray.exceptions.RayTaskError) as error:
-        raise HandoffError(
-            f"the Dataset's blocks do not have columns of one type each: {error}; make it one of rows "
-            "with named columns"
-        ) from error
+        one = pa.unify_schemas(list(schemas), promote_options="permissive")
+    except pa.ArrowException as error:
+        raise _not_of_one_type(str(error)) from error
+    together = {path: kind for field in one for path, kind in leaves(field)}
+    for schema in schemas:
+        for field in schema:
+            for path, kind in leaves(field):
+                if pa.types.is_decimal(kind) and pa.types.is_floating(together[path]):
+                    raise _not_of_one_type(f"column {path!r} holds both {kind} and {together[path]}")
+    return one
 
 
-def _arrow_schema_of(block: Block) -> pa.Schema:
-    return BlockAccessor.for_block(block).to_arrow().schema
+def _not_of_one_type(said: str) -> HandoffError:
+    return HandoffError(
+        f"the Dataset's blocks do not have columns of one type each: {said}; give each column one type, for example in "
+        'dataset.map_batches(…, batch_format="pyarrow")'
+    )
+
+
+def _schemas(blocks: Sequence[ray.ObjectRef[Any]], senders: Mapping[str, Any]) -> list[pa.Schema]:
+    """Return the columns of the blocks, each kind once.
+
+    The blocks themselves are asked, because Ray Data knows of a computed Dataset only what its first block has. Each is
+    looked at on a node that holds it.
+    """
+    located = ray.experimental.get_object_locations(list(blocks))
+    nearest: defaultdict[str, list[int]] = defaultdict(list)
+    for number, block in enumerate(blocks):
+        holders = [node for node in located.get(block, {}).get("node_ids", ()) if node in senders]
+        nearest[holders[0] if holders else next(iter(senders))].append(number)
+    asked = [senders[node].schemas.remote(numbers) for node, numbers in nearest.items()]
+    try:
+        found = [schema.remove_metadata() for of_node in ray.get(asked) for schema in of_node]
+    except ray.exceptions.RayError as error:
+        raise HandoffError(f"the Dataset's blocks cannot be looked at: {error}") from error
+    return list(dict.fromkeys(found))
+
+
+def _strings_for_nulls(kind: pa.DataType) -> pa.DataType:
+    # Spark has a type of its own for them, which it cannot write to most formats.
+    return pa.string() if pa.types.is_null(kind) else kind
+
+
+def _too_fine(path: str, kind: pa.DataType) -> str:
+    zone = f', "{kind.tz}"' if pa.types.is_timestamp(kind) and kind.tz else ""
+    cure = "duration" if pa.types.is_duration(kind) else "timestamp"
+    return (
+        f"column {path!r} holds {kind}, and Spark's times are of microseconds; cast it to "
+        f'pa.{cure}("us"{zone}) first, for example in dataset.map_batches(…, batch_format="pyarrow")'
+    )

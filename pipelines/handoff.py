@@ -1,7 +1,7 @@
 """From a Spark DataFrame to a Ray Dataset, in memory, through Arrow.
 
     executor's Python worker ── Arrow stream over a Unix socket ──> receiver, a Ray actor on the same node
-                                                                        │ gives out each block as it is filled
+                                                                        │ puts each block into the store as it fills
                                                                         v
                                                        settling task on that node, from which the blocks have lineage
                                                                         │
@@ -24,10 +24,11 @@ from ray.data import DataContext, Dataset
 from ray.data._internal.logical.interfaces import LogicalPlan
 from ray.data._internal.logical.operators import FromArrow
 from ray.data._internal.stats import DatasetStats
-from ray.data.block import BlockMetadataWithSchema
+from ray.data.block import BlockMetadata, BlockMetadataWithSchema
 from ray.data.dataset import MaterializedDataset
 
-from connectors.spark import arrow_to_spark_schema, spark_to_arrow_schema
+from connectors.spark import arrow_schema_of, arrow_to_spark_schema
+from connectors.spark_batches import map_in_arrow
 from pipelines.arrivals import Arrivals
 from pipelines.block_files import BlockFiles
 from pipelines.landing import RECEIPTS, LandOnRay
@@ -63,7 +64,7 @@ def to_ray(frame: DataFrame, *, checkpoint: str | None = None, streaming: bool =
         HandoffError: Spark failed, a receiver was lost, or the checkpoint cannot be written.
         SessionError: nothing ran for `pipelines.spark_job.STALL_SECONDS`.
     """
-    schema = spark_to_arrow_schema(frame.schema)
+    schema = arrow_schema_of(frame)
     if streaming:
         if checkpoint is not None:
             raise ValueError("a streaming Dataset is computed anew where it fails, and takes no checkpoint; drop one")
@@ -96,7 +97,7 @@ def land(
     try:
         with Arrivals(Settler(files)) as arrivals:
             end = LandOnRay(arrivals.addresses, schema, group_by)
-            landing = frame.mapInArrow(work(end), arrow_to_spark_schema(RECEIPTS))
+            landing = map_in_arrow(frame, work(end), arrow_to_spark_schema(RECEIPTS))
             receipts = collect(landing, "hand-over to Ray", arrivals.check)
             settled = arrivals.keep({(row.partition, row.attempt): row.rows for row in receipts})
         if files is not None:
@@ -109,7 +110,7 @@ def land(
     for block in settled:
         groups.setdefault(block.group, []).append(block)
     return {
-        group: _dataset([block.block for block in blocks], [block.metadata for block in blocks])
+        group: _dataset([block.block for block in blocks], [_metadata(block) for block in blocks])
         for group, blocks in groups.items()
     }
 
@@ -118,6 +119,11 @@ def empty_dataset(schema: pa.Schema) -> Dataset:
     """Return a Dataset of no rows that has the columns of `schema`."""
     table = schema.empty_table()
     return _dataset([ray.put(table)], [BlockMetadataWithSchema.from_block(table)])
+
+
+def _metadata(block: Settled) -> BlockMetadataWithSchema:
+    size = BlockMetadata(block.rows, block.size_bytes, exec_stats=None, input_files=None)
+    return BlockMetadataWithSchema.from_metadata(size, block.schema)
 
 
 def _dataset(blocks: Sequence[ray.ObjectRef[Any]], metadata: Sequence[BlockMetadataWithSchema]) -> Dataset:

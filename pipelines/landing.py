@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark import TaskContext
 
 from pipelines.errors import HandoffError
 
@@ -76,6 +75,15 @@ class LandOnRay:
             HandoffError: there is no receiver on this node, or it went away.
         """
         partition, attempt = current_task()
+        rows = self.deliver(partition, attempt, batches)
+        yield pa.RecordBatch.from_pylist([{"partition": partition, "attempt": attempt, "rows": rows}], schema=RECEIPTS)
+
+    def deliver(self, partition: int, attempt: int, batches: Batches) -> int:
+        """Send the rows of one attempt at a partition, wait until they are acknowledged, and return their number.
+
+        Raises:
+            HandoffError: there is no receiver on this node, or it went away.
+        """
         with connect(self.addresses) as connection:
             connection.settimeout(None if self.patient else _TIMEOUT_SECONDS)
             stream = _Stream(connection, partition)
@@ -89,7 +97,7 @@ class LandOnRay:
             # A stream that ends here is told from one that was cut off between two batches.
             stream.write(rows.to_bytes(TRAILER_BYTES, "little"))
             stream.await_acknowledgement()
-        yield pa.RecordBatch.from_pylist([{"partition": partition, "attempt": attempt, "rows": rows}], schema=RECEIPTS)
+        return rows
 
 
 class _Stream:
@@ -167,6 +175,8 @@ def connect(addresses: Sequence[Address]) -> socket.socket:
 
 def current_task() -> tuple[int, int]:
     """Return the partition that this worker's task computes, and the id of the attempt."""
+    from pyspark import TaskContext  # the receivers know this module too, and have no use for Spark
+
     context = TaskContext.get()
     assert context is not None
     return context.partitionId(), context.taskAttemptId()

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from pyspark import Accumulator, AccumulatorParam, TaskContext
 
 from connectors.source import (
+    LABEL,
     MAX_VALUE_CHARACTERS,
     ROW_ID,
     TEXT,
@@ -140,9 +141,15 @@ class ReadSource:
 
 @dataclass(frozen=True)
 class NumberRows:
-    """Feeds a pass with a frame that comes from elsewhere: numbers its rows and rejects those without a text."""
+    """Feeds a pass with a frame that comes from elsewhere: numbers its rows and rejects those without a text.
+
+    Attributes:
+        name: the name that its rows are counted under.
+        labelled: reject those without a label, too, as the pipeline trains on them.
+    """
 
     name: str
+    labelled: bool = False
 
     def rows(self, batches: Batches, account: StepAccount, reject: Callable[[list[Rejection]], None]) -> Batches:
         """Yield the rows with a ``row_id``, a string: their own, or else made of partition and position."""
@@ -156,13 +163,19 @@ class NumberRows:
             schema = pa.schema([pa.field(ROW_ID, pa.string()), *batch.schema])
             batch = pa.RecordBatch.from_arrays([ids, *batch.columns], schema=schema)
             position += batch.num_rows
-            if TEXT not in batch.schema.names:
-                yield batch
-                continue
-            nulls = pc.is_null(batch.column(TEXT))
-            ids = batch.column(ROW_ID).filter(nulls).to_pylist()
-            reject([Rejection(row, self.name, "null_text", "", "the text is null") for row in ids])
-            yield batch.filter(pc.invert(nulls)) if ids else batch
+            for column in (TEXT, LABEL) if self.labelled else (TEXT,):
+                batch = self._without_nulls(batch, column, reject)
+            yield batch
+
+    def _without_nulls(
+        self, batch: pa.RecordBatch, column: str, reject: Callable[[list[Rejection]], None]
+    ) -> pa.RecordBatch:
+        if column not in batch.schema.names or not batch.column(column).null_count:
+            return batch
+        nulls = pc.is_null(batch.column(column))
+        ids = batch.column(ROW_ID).filter(nulls).to_pylist()
+        reject([Rejection(row, self.name, f"null_{column}", "", f"the {column} is null") for row in ids])
+        return batch.filter(pc.invert(nulls))
 
 
 @dataclass(frozen=True)

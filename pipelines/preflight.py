@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 
 import psutil
@@ -15,9 +14,8 @@ from packaging.requirements import Requirement
 
 from pipelines.errors import PreflightError
 from pipelines.java import find_java
+from pipelines.search_path import ROOMS, hidden_by
 from pipelines.session_options import SessionOptions, parse_size
-
-ROOMS = ("connectors", "training", "pipelines")
 
 # Spark's own default: an executor's memory off the heap is a tenth of the heap and at least 384 MB
 # (Spark 3.5 configuration, spark.executor.memoryOverheadFactor and its minimum).
@@ -116,14 +114,11 @@ def check_lock() -> Iterator[Check]:
 
 
 def check_shadowing(directory: Path) -> Check:
-    """Look whether a directory named like one of the packages hides it in `directory`."""
-    for room in ROOMS:
-        spec = util.find_spec(room)
-        here = directory / room
-        origin = Path(spec.origin).parent.resolve() if spec and spec.origin else None
-        if here.is_dir() and origin != here.resolve() and str(directory) in ("", *map(os.path.abspath, sys.path)):
-            return Check("import path", False, f"{here} has the name of a package of Headrace", f"rename {here.name}/")
-    return Check("import path", True, "no directory here hides connectors, training or pipelines")
+    """Look whether a package in `directory` hides one of ours from programs and notebooks that are started there."""
+    here = hidden_by(directory)
+    if here is not None:
+        return Check("import path", False, f"{here} has the name of a package of Headrace", f"rename {here.name}/")
+    return Check("import path", True, f"no directory here hides {', '.join(ROOMS[:-1])} or {ROOMS[-1]}")
 
 
 def check_cluster(options: SessionOptions, nodes: Sequence[Mapping[str, float]]) -> Check:
@@ -134,18 +129,21 @@ def check_cluster(options: SessionOptions, nodes: Sequence[Mapping[str, float]])
         nodes: per living node, its free resources as Ray names them (``CPU``, ``memory`` in bytes).
     """
     needed = executor_bytes(options)
-    places = sum(
-        int(min(node.get("CPU", 0) // options.executor_cores, node.get("memory", 0) // needed)) for node in nodes
-    )
     free = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('memory', 0) / 2**30:.1f} GB" for node in nodes)
     asked = f"{options.executors} executors of {options.executor_cores} CPUs and {needed / 2**30:.1f} GB"
     return Check(
         "cluster",
-        places >= options.executors,
+        places_for(options, nodes) >= options.executors,
         f"asked for {asked} (JVM overhead included); free on its nodes: {free or 'nothing'}",
         "ask for fewer or smaller executors (executors, executor_cores, executor_memory), or wait until the cluster "
         "has room",
     )
+
+
+def places_for(options: SessionOptions, nodes: Sequence[Mapping[str, float]]) -> int:
+    """Return how many executors fit what the nodes have free; arguments as of `check_cluster`."""
+    cores, memory = options.executor_cores, executor_bytes(options)
+    return sum(int(min(node.get("CPU", 0) // cores, node.get("memory", 0) // memory)) for node in nodes)
 
 
 def require(checks: Iterator[Check]) -> None:

@@ -12,12 +12,13 @@ from rich.table import Table
 from connectors.errors import ConnectorError
 from connectors.source import ROW_ID, BadRow, PartitionedSource
 from pipelines.errors import PipelineError
-from pipelines.pass_plan import plan_passes, source_name
+from pipelines.pass_plan import PlannedPass, plan_passes, source_name
 from pipelines.pipeline import Pipeline
 from pipelines.steps.kernel import run_step
 from pipelines.steps.step import RowStep
 
 _SHOWN_CHARACTERS = 120
+_BATCH_ROWS = 100
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def preview(pipeline: Pipeline, rows: int) -> tuple[list[PreviewRow], tuple[str,
 
     Args:
         pipeline: whose source and steps.
-        rows: how many to return at most, rejected ones included.
+        rows: how many to return at most of those that are kept, and of those that are rejected on the way to them.
 
     Returns:
         The rows, in the order that they were read, and the names of the steps that were left out.
@@ -55,16 +56,16 @@ def preview(pipeline: Pipeline, rows: int) -> tuple[list[PreviewRow], tuple[str,
         raise PipelineError(f"nothing can be previewed without Spark: {kind}; use `headrace run`")
     passes = plan_passes(source_name(source), pipeline.steps)
     found: list[PreviewRow] = []
-    for item in _items(source):
-        if isinstance(item, BadRow):
-            values = {"origin": item.origin, "position": item.position, "value": item.value}
-            found.append(PreviewRow(item.row_id or "", values, f"{passes[0].feed}: {item.rule}"))
-        else:
-            found += _through(item.slice(0, rows - len(found)), passes[0].steps)
-        if len(found) >= rows:
+    room = {True: rows, False: rows}  # for kept and for rejected rows
+    for row in _rows(source, passes[0]):
+        kept = row.rejected is None
+        if room[kept]:
+            room[kept] -= 1
+            found.append(row)
+        if not room[True]:
             break
     left_out = [name for one in passes for name in (*(step for step, _ in one.steps), *(one.then or ())[:1])]
-    return found[:rows], tuple(str(name) for name in left_out[len(passes[0].steps) :])
+    return found, tuple(str(name) for name in left_out[len(passes[0].steps) :])
 
 
 def preview_table(rows: Sequence[PreviewRow]) -> Table:
@@ -76,6 +77,16 @@ def preview_table(rows: Sequence[PreviewRow]) -> Table:
         shown = (f"{name}={_excerpt(value)}" for name, value in row.values.items() if name != ROW_ID)
         table.add_row(escape(row.row_id), escape(", ".join(shown)), escape(row.rejected or ""))
     return table
+
+
+def _rows(source: PartitionedSource, first: PlannedPass) -> Iterator[PreviewRow]:
+    for item in _items(source):
+        if isinstance(item, BadRow):
+            values = {"reason": item.reason, "origin": item.origin, "position": item.position, "value": item.value}
+            yield PreviewRow(item.row_id or "", values, f"{first.feed}: {item.rule}")
+            continue
+        for start in range(0, item.num_rows, _BATCH_ROWS):
+            yield from _through(item.slice(start, _BATCH_ROWS), first.steps)
 
 
 def _items(source: PartitionedSource) -> Iterator[pa.RecordBatch | BadRow]:

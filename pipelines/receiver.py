@@ -1,4 +1,9 @@
-"""The far side of the hand-over: takes what executors send, and gives it out as blocks of a good size.
+"""The far side of the hand-over: takes what executors send, and keeps it in the object store as blocks of a good size.
+
+The receiver owns these blocks, and they go with it. A reference that the driver held, and handed to a task that has
+lineage, would keep a block for as long as that task's result is used: the rows would be there twice.
+
+Free of Ray Data and Spark, which would make each process that receives 50 MB larger and start most of a second later.
 
 Receiver       listens, and cuts each attempt's rows into blocks
 Filling        the blocks that one attempt's rows fill
@@ -9,11 +14,14 @@ from __future__ import annotations
 import json
 import queue
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
 
 import pyarrow as pa
-from ray.data.block import BlockMetadataWithSchema
+import ray
 
 from pipelines.landing import ACKNOWLEDGED, GROUP, TRAILER_BYTES, Address
 from pipelines.node_socket import NodeSocket
@@ -24,58 +32,89 @@ BLOCK_BYTES = 48 * 2**20
 SMALL_BYTES = 32 * 2**20
 """A block below this is small: the last rows of an attempt stay with the block before until they are as many."""
 
-# Blocks that wait for the object store; beyond that the senders, and so Spark, are held back.
-_WAITING = 1
-
 
 @dataclass(frozen=True)
 class BlockLabel:
-    """What the driver must know of a block; it arrives just before the block does.
+    """What the driver must know of a block.
 
     Attributes:
         partition: the Spark partition that the rows are of.
         attempt: the task attempt that sent them.
         sequence: the block's place among the attempt's blocks.
         group: the group that its rows belong to.
-        metadata: rows, bytes and schema, as Ray Data wants them; None says that the attempt broke off, so that none
-            of its blocks will be used: no block follows.
+        number: what its receiver knows it by.
+        rows: how many rows it has.
+        size_bytes: how large it is in Arrow's layout.
+        schema: its columns.
     """
 
     partition: int
     attempt: int
     sequence: int
     group: str
-    metadata: BlockMetadataWithSchema | None
+    number: int
+    rows: int
+    size_bytes: int
+    schema: pa.Schema
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the block is to be gathered with others."""
+        return self.size_bytes < SMALL_BYTES
+
+
+@dataclass(frozen=True)
+class BrokenOff:
+    """Says, in place of a label, that an attempt broke off, so that none of its blocks will be used."""
+
+    partition: int
+    attempt: int
 
 
 class Receiver:
-    """Listens on a Unix socket and gives out every block that its senders fill.
+    """Listens on a Unix socket and puts every block that its senders fill into the object store.
 
-    Run it as an actor with ``max_concurrency`` of at least 3: `blocks` runs for as long as there are senders.
+    Run it as an actor with ``max_concurrency`` of at least 4: `labels` runs for as long as there are senders. Each
+    block stays until `forget` is called for it.
+
+    Args:
+        room: so many blocks that are not small may be in the store at a time; beyond that the senders, and so Spark,
+            are held back.
     """
 
-    def __init__(self) -> None:
-        self._full: queue.Queue[tuple[BlockLabel, pa.Table | None] | None] = queue.Queue(maxsize=_WAITING)
+    def __init__(self, room: int) -> None:
+        self._labels: queue.SimpleQueue[BlockLabel | BrokenOff | None] = queue.SimpleQueue()
+        self._stored: dict[int, tuple[BlockLabel, ray.ObjectRef[Any]]] = {}
+        self._numbers = count()
+        self._room = threading.BoundedSemaphore(room)
         self._socket = NodeSocket(self._receive)
 
     def address(self) -> Address:
         """Return where it listens, within Ray's own directory on this node."""
         return self._socket.address
 
-    def blocks(self) -> Iterator[BlockLabel | pa.Table]:
-        """Yield a label and then its block, again and again, until `stop` is called and all is given out."""
-        while (full := self._full.get()) is not None:
-            label, block = full
-            del full
+    def labels(self) -> Iterator[BlockLabel | BrokenOff]:
+        """Yield the label of each block, until `stop` is called and all is given out."""
+        while (label := self._labels.get()) is not None:
             yield label
-            if block is not None:
-                yield block
-            del block
+
+    def stored(self, numbers: Sequence[int]) -> list[ray.ObjectRef[Any]] | None:
+        """Return the blocks of these numbers, or None if one has been forgotten."""
+        found = [self._stored.get(number) for number in numbers]
+        blocks = [one[1] for one in found if one is not None]
+        return blocks if len(blocks) == len(found) else None
+
+    def forget(self, numbers: Sequence[int]) -> None:
+        """Let go of the blocks of these numbers."""
+        for number in numbers:
+            label, _ = self._stored.pop(number)
+            if not label.is_small:
+                self._room.release()
 
     def stop(self) -> None:
-        """Take no further senders, and end `blocks` after what has been acknowledged; safe to call again."""
+        """Take no further senders, and end `labels` after what has been acknowledged; safe to call again."""
         if self._socket.close():
-            self._full.put(None)
+            self._labels.put(None)
 
     def _receive(self, connection: socket.socket) -> None:
         """Take one attempt's rows. One that breaks off is never acknowledged, so its blocks are never used."""
@@ -84,13 +123,28 @@ class Receiver:
             stream = ReadFromSocket(connection)
             try:
                 task = json.loads(stream.read_line())
-                for sequence, (group, block) in enumerate(filled_blocks(stream)):
-                    metadata = BlockMetadataWithSchema.from_block(block)
-                    self._full.put((BlockLabel(task["partition"], task["attempt"], sequence, group, metadata), block))
+                sequence = count()
+                for group, block in filled_blocks(stream):
+                    self._put(block, **task, sequence=next(sequence), group=group)
+                    del block  # not to be held while the next one fills, as enumerate would
                 connection.sendall(ACKNOWLEDGED)
-            except (OSError, pa.ArrowInvalid, ValueError):  # the sender failed, and Spark knows
+            # The sender failed, and Spark knows; or the object store did, and Spark will, as nothing is acknowledged.
+            except (OSError, pa.ArrowInvalid, ValueError, ray.exceptions.RayError):
                 if task:
-                    self._full.put((BlockLabel(task["partition"], task["attempt"], 0, "", None), None))
+                    self._labels.put(BrokenOff(**task))
+
+    def _put(self, block: pa.Table, partition: int, attempt: int, sequence: int, group: str) -> None:
+        size = block.num_rows, block.nbytes, block.schema
+        label = BlockLabel(partition, attempt, sequence, group, next(self._numbers), *size)
+        if not label.is_small:
+            self._room.acquire()
+        try:
+            self._stored[label.number] = label, ray.put(block)
+        except ray.exceptions.RayError:
+            if not label.is_small:
+                self._room.release()
+            raise
+        self._labels.put(label)
 
 
 class ReadFromSocket:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipelines.ray_cluster import wait_until
-
-# Ray takes a node for lost after five health checks, one every three seconds, have gone unanswered.
-_DETECTION_SECONDS = 45.0
+# Ray takes a node for lost after five health checks in a row have failed: each may take ten seconds, and there are
+# three between them (health_check_timeout_ms, health_check_period_ms, health_check_failure_threshold).
+_DETECTION_SECONDS = 90.0
 
 
 class Nodes:
@@ -19,13 +19,21 @@ class Nodes:
         self._before = _living()
 
     def lost(self) -> list[str]:
-        """Return the addresses of those that have gone since; waits until Ray would have noticed.
+        """Return the addresses of those that have gone since.
 
-        A cluster of one node loses everything with it, and so is not waited for.
+        Each is asked for an answer, which a living one gives within seconds; for one that has gone there is none until
+        Ray has noticed. A cluster of one node loses everything with it, and so is not asked.
         """
         if len(self._before) < 2:
             return []
-        wait_until(lambda: bool(self._before.keys() - _living().keys()), _DETECTION_SECONDS)
+        ask = ray.remote(_answer)
+        answers = [
+            ask.options(
+                num_cpus=0, max_retries=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
+            ).remote()
+            for node in self._before
+        ]
+        ray.wait(answers, num_returns=len(answers), timeout=_DETECTION_SECONDS, fetch_local=False)
         gone = self._before.keys() - _living().keys()
         return sorted(f"node {self._before[node]}" for node in gone)
 
@@ -45,5 +53,14 @@ def recovering(lost: Sequence[str], error: Exception, *, again: bool) -> str:
     )
 
 
+def fewer_executors(started: int, asked: int) -> str:
+    """Return what to tell of a Spark that has fewer executors than were asked for."""
+    return f"Spark goes on with {started} of {asked} executors, as the nodes that are left have no room for more"
+
+
 def _living() -> dict[str, str]:
     return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+
+
+def _answer() -> None:
+    """Say nothing; that it could be run is the answer."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from training.trainer import Epoch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """A run that has ended well.
 
@@ -31,6 +31,7 @@ class Result:
         rejected: how many rows are in the quarantine.
         report: the page about the run.
         bundle: the row steps and the model, for `pipelines.bundle.Bundle.load`; None where nothing was trained.
+        sink: where the rows went, for a pipeline that ends in a sink.
         evaluation: how good the model is on the test rows; None where nothing was trained.
         baselines: the baselines on the same rows.
         epochs: how training went.
@@ -47,11 +48,17 @@ class Result:
     rejected: int
     report: Path | None = None
     bundle: Path | None = None
+    sink: str | None = None
     evaluation: Evaluation | None = None
     baselines: Sequence[Baseline] = ()
     epochs: Sequence[Epoch] = ()
     notices: Sequence[str] = ()
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        figures = "".join(f", {name} {value:.4g}" for name, value in self.metrics.items())
+        rows = f"{self.accounts[-1].rows_out} rows, {self.rejected} rejected" if self.accounts else "no rows"
+        return f"<Result of {self.pipeline} {self.run_id}: {rows}{figures}; report: {self.report}>"
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.accounting import StepAccount, nothing_left
 from pipelines.block_files import BlockFiles
-from pipelines.bundle import Bundle, scoring_steps
-from pipelines.checks import check_before_start
+from pipelines.checks import check_before_start, check_handed
 from pipelines.errors import EmptyResultError
 from pipelines.interruption import undisturbed
 from pipelines.log import RunLog, redirect_output, run_log
@@ -23,18 +21,15 @@ from pipelines.report import ReportContent, write_report
 from pipelines.result import Result, headline
 from pipelines.run_record import EndStatus, RunRecord
 from pipelines.stage import Stage, reporting
+from pipelines.train_stages import Trained, train, warm_up
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from ray.data import Dataset
 
     from pipelines.session import Session
-    from training.baselines import Baseline
-    from training.evaluation import Evaluation
-    from training.trainer import Fit
 
 SPLIT = "split"
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
 def run(
@@ -109,25 +104,28 @@ class _Run:
                 self.files.remove()
             return self._finish(trained, {} if own else datasets)
 
-    def _work(self, session: Session, data: DataFrame | Dataset | None) -> tuple[_Trained, dict[str, Dataset]]:
+    def _work(self, session: Session, data: DataFrame | Dataset | None) -> tuple[Trained, dict[str, Dataset]]:
         """Extract and train; where a node was lost meanwhile, go on from what is left, once.
 
         A checkpoint still has the rows; without one they are computed again. Training goes on after its last epoch.
         """
         from pipelines.recovery import Nodes, recovering
 
-        nodes, datasets = Nodes(), None
+        nodes, datasets, again = Nodes(), None, False
+        warming_up = warm_up(self.pipeline.train)
         while True:
             try:
-                datasets = datasets or self._extract(session, data)
+                datasets = datasets or self._extract(session, data, fewer=again)
                 if self.pipeline.train is None:
-                    return _Trained(), datasets
+                    return Trained(), datasets
                 session.release_spark()
-                return self._train(datasets), datasets
+                warming_up.join()
+                return train(self.pipeline, datasets, self.record, self._stage), datasets
             except Exception as error:
-                lost = () if self.record.notices else nodes.lost()
+                lost = () if again else nodes.lost()
                 if not lost:
                     raise
+                again = True
                 self._notice(recovering(lost, error, again=self.files is None or datasets is None))
                 session.release_spark()
                 datasets = None if self.files is None else datasets
@@ -167,16 +165,26 @@ class _Run:
                 session = undo.enter_context(Session(self.pipeline.session, log=self.record.log_path))
             yield session
 
-    def _extract(self, session: Session, data: DataFrame | Dataset | None) -> dict[str, Dataset]:
-        """Compute the rows, once, and account for them."""
+    def _extract(
+        self, session: Session, data: DataFrame | Dataset | None, *, fewer: bool = False
+    ) -> dict[str, Dataset]:
+        """Compute the rows, once, and account for them; with `fewer` executors where there is no room for all."""
+        from pyspark.sql import DataFrame
+
+        from connectors.spark import arrow_schema_of
         from pipelines.etl import Etl
         from pipelines.handback import frame_of
+        from pipelines.recovery import fewer_executors
 
         with self._stage("etl") as stage:
-            spark = session.start_spark()
+            spark = session.start_spark(fewer=fewer)
+            if session.executors < session.options.executors:
+                self._notice(fewer_executors(session.executors, session.options.executors))
             rows = self.pipeline.source if data is None else frame_of(data, session)
             assert rows is not None  # as checked before the start
-            etl = Etl(spark, rows, self.pipeline.steps)
+            if isinstance(rows, DataFrame):
+                check_handed(self.pipeline, arrow_schema_of(rows))
+            etl = Etl(spark, rows, self.pipeline.steps, labelled=self.pipeline.train is not None)
             datasets: dict[str, Dataset] = {}
             with reporting(lambda: stage.progress(etl.rows_so_far())):
                 if self.pipeline.sink is not None:
@@ -194,37 +202,7 @@ class _Run:
             raise EmptyResultError(nothing_left(self.accounts))
         return datasets
 
-    def _train(self, datasets: Mapping[str, Dataset]) -> _Trained:
-        """Train, evaluate and bundle."""
-        from training.baselines import fit_baselines
-        from training.evaluation import evaluate
-
-        assert self.pipeline.train is not None
-        train, test = _split(datasets, TRAIN), _split(datasets, TEST)
-        checkpoints = self.record.directory / "checkpoints"
-        with self._stage("train") as stage:
-            stage.rows = train.count()
-            fit = self.pipeline.train.fit(
-                train,
-                datasets.get(VALIDATION),
-                storage=checkpoints,
-                name=self.record.run_id,
-                listener=lambda note, rows: stage.progress(rows, note),
-            )
-        with self._stage("evaluate") as stage:
-            stage.rows = test.count()
-            evaluation = evaluate(fit.model, test, metric=getattr(self.pipeline.train, "metric", None))
-            baselines: Sequence[Baseline] = ()
-            if self.pipeline.baselines:
-                stage.progress(stage.rows, "baselines")
-                baselines = fit_baselines(train, test, fit.model.labels, seed=0)
-        with self._stage("bundle"):
-            bundle = Bundle(self.pipeline.name, scoring_steps(self.pipeline.steps), fit.model)
-            bundle.save(self.record.bundle_path)
-            shutil.rmtree(checkpoints, ignore_errors=True)
-        return _Trained(fit, evaluation, baselines, {name: one.count() for name, one in datasets.items()})
-
-    def _finish(self, trained: _Trained, datasets: Mapping[str, Dataset]) -> Result:
+    def _finish(self, trained: Trained, datasets: Mapping[str, Dataset]) -> Result:
         """Write the report and complete the record."""
         fit, evaluation = trained.fit, trained.evaluation
         bundle = self.record.bundle_path if fit else None
@@ -266,6 +244,7 @@ class _Run:
             baselines=trained.baselines,
             epochs=fit.epochs if fit else (),
             notices=self.record.notices,
+            sink=str(getattr(self.pipeline.sink, "path", self.pipeline.sink)) if self.pipeline.sink else None,
             datasets=datasets,
         )
 
@@ -278,26 +257,6 @@ class _Run:
         with self.record.stage(name):
             yield stage
         self.listener.stage_finished(name, stage.rows, time.monotonic() - begun)
-
-
-@dataclass(frozen=True)
-class _Trained:
-    """What training came to; empty for a run that trains nothing."""
-
-    fit: Fit | None = None
-    evaluation: Evaluation | None = None
-    baselines: Sequence[Baseline] = ()
-    splits: Mapping[str, int] = field(default_factory=dict)
-
-
-def _split(datasets: Mapping[str, Dataset], name: str) -> Dataset:
-    if name not in datasets:
-        there = ", ".join(f"{split}: {rows.count()} rows" for split, rows in sorted(datasets.items()))
-        raise EmptyResultError(
-            f"no row is in the split {name!r} ({there}); training needs rows for train and for test: raise the shares "
-            "of the step split, or look at what the steps reject"
-        )
-    return datasets[name]
 
 
 def _output(pipeline: Pipeline, bundle: Path | None) -> str:

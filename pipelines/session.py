@@ -50,6 +50,7 @@ class Session:
         self._undo = ExitStack()
         self._java: Java | None = None
         self._spark: SparkApplication | None = None
+        self._executors = 0
         self._at_release = ExitStack()
 
     @property
@@ -57,7 +58,7 @@ class Session:
         """The SparkSession, an ordinary one.
 
         Raises:
-            SessionError: Spark was released, or the session was not entered.
+            SessionError: Spark was released, or the session was not started.
         """
         if self._spark is None or self._spark.session is None:
             raise SessionError("this session has no Spark: it was released, or not started; start_spark() starts it")
@@ -69,8 +70,24 @@ class Session:
         return self._spark is not None
 
     def __enter__(self) -> Session:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close(failed=kind is not None)
+
+    def start(self) -> Session:
+        """Start everything and return this session, for a notebook, where no ``with`` block can span the cells.
+
+        Whatever was started is undone by `close`; by this itself where it fails.
+
+        Raises:
+            SessionError: it is started already, or did not start within ``start_timeout``.
+            PreflightError: something that it needs is not there; the message names the cure.
+        """
         if self._java is not None:
-            raise SessionError("this session is entered already; close it first, or make another one")
+            raise SessionError("this session is started already; close it first, or make another one")
         try:
             self._start()
         except BaseException:
@@ -78,30 +95,38 @@ class Session:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._close(failed=kind is not None)
+    @property
+    def executors(self) -> int:
+        """How many executors Spark was started with; 0 while it is not up."""
+        return self._executors if self._spark is not None else 0
 
-    def start_spark(self) -> SparkSession:
+    def start_spark(self, *, fewer: bool = False) -> SparkSession:
         """Start Spark on the running Ray, if it is not up, and return its session.
 
+        Args:
+            fewer: start as many of the executors as the cluster has room for, one at least, as after a node was lost.
+
         Raises:
-            SessionError: it did not come up within ``start_timeout``, or the session is not entered.
+            SessionError: it did not come up within ``start_timeout``, or the session is not started.
             PreflightError: the cluster has no room for the executors, or another Spark is active here.
         """
         if self._spark is None:
             if self._java is None:
-                raise SessionError("the session is not entered: use it as `with Session(...) as session:`")
+                raise SessionError(
+                    "the session is not started: use it as `with Session(...) as session:`, or call its start()"
+                )
             _require_no_active_spark()
-            preflight.require(iter([preflight.check_cluster(self.options, free_resources())]))
-            spark = SparkApplication(self.options, self._java, self.log)
+            free = free_resources()
+            places = max(1, preflight.places_for(self.options, free)) if fewer else self.options.executors
+            options = self.options.model_copy(update={"executors": min(self.options.executors, places)})
+            preflight.require(iter([preflight.check_cluster(options, free)]))
+            spark = SparkApplication(options, self._java, self.log)
             try:
                 spark.start()
             except BaseException:
                 spark.stop()
                 raise
-            self._spark = spark
+            self._spark, self._executors = spark, options.executors
         return self.spark
 
     def release_spark(self) -> None:

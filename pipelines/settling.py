@@ -2,7 +2,10 @@
 
 A receiver's blocks are whatever a partition had. A settling task on the same node gathers small ones, and keeps a copy
 in durable storage where there is a checkpoint. Its result has lineage: when its node is lost, Ray runs the task again,
-which reads the copy, or fails with an error that says how to have one.
+which reads the copy, or fails with an error that says how to have one. The task asks the receiver for the blocks, and
+is not given them: what it is given stays for as long as its result does.
+
+Free of Ray Data, as the receiver is.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-from ray.data.block import BlockMetadata, BlockMetadataWithSchema
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.block_files import BlockFile, BlockFiles
@@ -24,30 +26,24 @@ from pipelines.receiver import SMALL_BYTES, BlockLabel
 GATHERED_BYTES = SMALL_BYTES
 """Small blocks are gathered until they are as large as this."""
 
-# As many settling tasks at once on a node: one copies while the next one starts.
-_AT_ONCE = 2
 _GET_SECONDS = 60.0
 _SETTLE_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """A receiver's block in the object store, what the receiver said of it, and the node that it is on."""
+    """A block that a receiver has in the object store: what it said of it, the receiver's actor, and its node."""
 
     label: BlockLabel
-    block: ray.ObjectRef[Any]
+    receiver: Any
     node: str
 
-    @property
-    def metadata(self) -> BlockMetadataWithSchema:
-        """Its rows, bytes and schema."""
-        assert self.label.metadata is not None
-        return self.label.metadata
 
-    @property
-    def is_small(self) -> bool:
-        """Whether it is to be gathered with others."""
-        return (self.metadata.size_bytes or 0) < SMALL_BYTES
+def forget(blocks: Sequence[Arrived]) -> None:
+    """Let the receivers let go of blocks."""
+    for node in {one.node for one in blocks}:
+        of_node = [one for one in blocks if one.node == node]
+        of_node[0].receiver.forget.remote([one.label.number for one in of_node])
 
 
 @dataclass(frozen=True)
@@ -58,14 +54,18 @@ class Settled:
         place: where it stands among the Dataset's blocks: the partition of its first row, and the place in that.
         group: the group of its rows.
         block: the block.
-        metadata: rows, bytes and schema, as Ray Data wants them.
+        rows: how many rows it has.
+        size_bytes: how large it is in Arrow's layout.
+        schema: its columns.
         file: its copy in the checkpoint.
     """
 
     place: tuple[int, int]
     group: str
     block: ray.ObjectRef[Any]
-    metadata: BlockMetadataWithSchema
+    rows: int
+    size_bytes: int
+    schema: pa.Schema
     file: BlockFile | None
 
 
@@ -74,20 +74,26 @@ class Settler:
 
     Args:
         files: where the copies go; None keeps none.
+
+    Attributes:
+        at_once: how many tasks run at the same time on a node. One keeps up with Spark where it only copies within the
+            node's memory, and takes less of that; two where one waits for the storage that the copies go to.
     """
 
     def __init__(self, files: BlockFiles | None = None) -> None:
+        self.at_once = 2 if files else 1
         self._files = files
-        self._running: defaultdict[str, deque[ray.ObjectRef[Any]]] = defaultdict(deque)
+        self._running: defaultdict[str, deque[tuple[ray.ObjectRef[Any], Sequence[Arrived]]]] = defaultdict(deque)
 
     def settle(self, parts: Sequence[Arrived]) -> Settled:
-        """Make one block of `parts`, which are of one group and on one node; wait while too many are being made.
+        """Make one block of `parts`, which are of one group and on one node, and have the parts forgotten.
+
+        Returns once fewer than `at_once` are being made on that node.
 
         Raises:
-            HandoffError: those before did not get done.
+            HandoffError: it, or one before, did not get done.
         """
         first = parts[0]
-        self._wait(first.node, _AT_ONCE - 1)
         file = self._files.new() if self._files else None
         task: Any = ray.remote(_settle).options(
             num_cpus=0,
@@ -96,11 +102,12 @@ class Settler:
             # Soft, because a task that is run again finds its node gone.
             scheduling_strategy=NodeAffinitySchedulingStrategy(first.node, soft=True),
         )
-        # In a list, so that Ray hands the references over and not the blocks: they may be lost, and are told apart.
-        block, done = task.remote([part.block for part in parts], file)
-        self._running[first.node].append(done)
-        metadata = _together([part.metadata for part in parts])
-        return Settled((first.label.partition, first.label.sequence), first.label.group, block, metadata, file)
+        block, done = task.remote(first.receiver, [part.label.number for part in parts], file)
+        self._running[first.node].append((done, parts))
+        self._wait(first.node, self.at_once - 1)
+        label = first.label
+        rows, size = sum(part.label.rows for part in parts), _bytes(parts)
+        return Settled((label.partition, label.sequence), label.group, block, rows, size, label.schema, file)
 
     def finish(self) -> None:
         """Wait until all that was begun is done.
@@ -114,8 +121,9 @@ class Settler:
     def _wait(self, node: str, left: int) -> None:
         running = self._running[node]
         while len(running) > left:
+            done, parts = running.popleft()
             try:
-                ray.get(running.popleft(), timeout=_SETTLE_SECONDS)
+                ray.get(done, timeout=_SETTLE_SECONDS)
             except ray.exceptions.GetTimeoutError as error:
                 raise HandoffError(
                     f"a block did not settle within {_SETTLE_SECONDS:.0f} s; see `ray status`, and "
@@ -125,6 +133,7 @@ class Settler:
                 raise error.cause if isinstance(error.cause, HandoffError) else HandoffError(str(error)) from error
             except ray.exceptions.RayError as error:
                 raise HandoffError(f"a block could not settle: {error}") from error
+            forget(parts)
 
 
 def gathered(arrived: Sequence[Arrived]) -> list[list[Arrived]]:
@@ -146,33 +155,26 @@ def gathered(arrived: Sequence[Arrived]) -> list[list[Arrived]]:
     return [pile for of_its_kind in piles.values() for pile in of_its_kind]
 
 
-def _settle(blocks: list[ray.ObjectRef[Any]], file: BlockFile | None) -> tuple[pa.Table, bool]:
-    """Return the blocks as one, and that it is done; a task, which is run again when its result was lost."""
+def _settle(receiver: Any, numbers: list[int], file: BlockFile | None) -> tuple[pa.Table, bool]:
+    """Return a receiver's blocks as one, and that it is done; a task, which is run again when its result was lost."""
+    lost: Exception | None = None
     try:
-        table = pa.concat_tables(ray.get(blocks, timeout=_GET_SECONDS))
-    except (ray.exceptions.ObjectLostError, ray.exceptions.GetTimeoutError) as error:
+        blocks = ray.get(receiver.stored.remote(numbers), timeout=_GET_SECONDS)
+        tables = ray.get(blocks, timeout=_GET_SECONDS) if blocks is not None else []
+    except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError, ray.exceptions.GetTimeoutError) as error:
+        lost, tables = error, []
+    if not tables:
         if file is None:
             raise BlocksLostError(
                 "a node that held rows of the hand-over was lost, and they are nowhere else; run it again, or give "
                 "it a checkpoint, to_ray(frame, checkpoint=URI), from which lost blocks are read again"
-            ) from error
+            ) from lost
         return file.read(), True
+    table = pa.concat_tables(tables)
     if file is not None:
         file.write(table)
     return table, True
 
 
 def _bytes(pile: Sequence[Arrived]) -> int:
-    return sum(one.metadata.size_bytes or 0 for one in pile)
-
-
-def _together(parts: Sequence[BlockMetadataWithSchema]) -> BlockMetadataWithSchema:
-    return BlockMetadataWithSchema.from_metadata(
-        BlockMetadata(
-            num_rows=sum(part.num_rows or 0 for part in parts),
-            size_bytes=sum(part.size_bytes or 0 for part in parts),
-            exec_stats=None,
-            input_files=None,
-        ),
-        parts[0].schema,
-    )
+    return sum(one.label.size_bytes for one in pile)

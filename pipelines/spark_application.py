@@ -18,6 +18,7 @@ import uuid
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,9 @@ class SparkApplication:
         self._cluster: _Cluster | None = None
         self._starting: threading.Thread | None = None
         self._given_up = threading.Event()
+        # Where Spark's catalog of its own keeps tables; it makes the directory whether there are any or not.
+        self._warehouse = Path("spark-warehouse").absolute()
+        self._warehouse_is_new = not self._warehouse.exists()
         self._cpus_before = ray.available_resources().get("CPU", 0.0)
 
     def start(self) -> None:
@@ -104,6 +108,9 @@ class SparkApplication:
                 break
             self._starting.join(0.2)
         wait_until(lambda: ray.available_resources().get("CPU", 0.0) >= self._cpus_before, _STOP_SECONDS)
+        if self._warehouse_is_new:
+            with suppress(OSError):  # it is not there, or tables are in it
+                self._warehouse.rmdir()
 
     def _bring_up(self) -> None:
         self._cluster = _Cluster(self._name, self._options, spark_settings(self._java, self._options), self._launch)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
+from typing import Any
 
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark import InheritableThread, SparkContext
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Row
@@ -19,10 +20,15 @@ STALL_SECONDS = 120.0
 
 _LOOK_SECONDS = 0.2
 _CANCEL_SECONDS = 60.0
+# Ray brings a killed executor back within a few seconds; one that is missing for so long does not come by itself.
+_MISSING_SECONDS = 15.0
+_ANEW = "bring a new Spark up: session.release_spark(), then session.start_spark()"
 
 
 def collect(frame: DataFrame, description: str, watch: Callable[[], None] = lambda: None) -> list[Row]:
     """Compute a small frame and return its rows.
+
+    Executors that are lost meanwhile, and do not come back, are replaced where the cluster has room.
 
     Args:
         frame: what to compute.
@@ -30,7 +36,7 @@ def collect(frame: DataFrame, description: str, watch: Callable[[], None] = lamb
         watch: called a few times a second, and may raise to end the job.
 
     Raises:
-        SessionError: no task has run for `STALL_SECONDS`.
+        SessionError: no task has run for `STALL_SECONDS`, or Spark's driver has gone.
         Exception: what `failure_of` makes of Spark's failure, or what `watch` raised; the job is cancelled first.
     """
     context = frame.sparkSession.sparkContext
@@ -47,27 +53,74 @@ def collect(frame: DataFrame, description: str, watch: Callable[[], None] = lamb
 
     thread = InheritableThread(target=work, name="headrace-spark-job", daemon=True)
     thread.start()
+    progress = _Progress(context, group, description)
     try:
-        busy = time.monotonic()
         while thread.is_alive():
             thread.join(_LOOK_SECONDS)
             watch()
-            if _has_tasks(context, group):
-                busy = time.monotonic()
-            elif time.monotonic() - busy > STALL_SECONDS:
-                raise SessionError(
-                    f"no Spark task has run for {STALL_SECONDS:.0f} s ({description}): the executors are gone, or none "
-                    "was given; see `ray status` and the session's log"
-                )
+            progress.check()
+    except _DriverGoneError:
+        thread.join(_CANCEL_SECONDS)
+        raise
     except BaseException:
         context.cancelJobGroup(group)
         thread.join(_CANCEL_SECONDS)
         raise
     if failures:
-        if isinstance(failures[0], (PySparkException, Py4JError, OSError)):
+        if isinstance(failures[0], (Py4JNetworkError, OSError)):
+            raise _driver_gone(failures[0]) from failures[0]
+        if isinstance(failures[0], (PySparkException, Py4JError)):
             raise failure_of(failures[0]) from failures[0]
         raise failures[0]
     return rows
+
+
+class _DriverGoneError(SessionError):
+    """Spark's driver does not answer, so that nothing can be cancelled."""
+
+
+def _driver_gone(error: BaseException) -> _DriverGoneError:
+    return _DriverGoneError(f"Spark's driver has gone ({error}); see the session's log, and {_ANEW}")
+
+
+class _Progress:
+    """Sees to it that a job gets on.
+
+    RayDP has Ray start a killed executor's actor again, but lets go of its handle, so that Ray ends the actor for good
+    when the master's JVM next collects garbage; and it asks for no other. So that is done here.
+    """
+
+    def __init__(self, context: SparkContext, group: str, description: str) -> None:
+        self._context, self._group, self._description = context, group, description
+        self._executors = int(context.getConf().get("spark.executor.instances", "0"))
+        self._busy = self._complete = time.monotonic()
+        self._asked = False
+
+    def check(self) -> None:
+        """Have missing executors replaced, once, and raise SessionError if the job does not get on."""
+        try:
+            if self._context._jsc is None:
+                raise ConnectionError("it was stopped")
+            self._replace_executors(time.monotonic())
+            if _has_tasks(self._context, self._group):
+                self._busy = time.monotonic()
+        except (Py4JError, OSError) as error:
+            raise _driver_gone(error) from error
+        if time.monotonic() - self._busy > STALL_SECONDS:
+            raise SessionError(
+                f"no Spark task has run for {STALL_SECONDS:.0f} s ({self._description}): the executors are gone, or "
+                f"none was given; see `ray status` and the session's log, and {_ANEW}"
+            )
+
+    def _replace_executors(self, now: float) -> None:
+        jvm: Any = self._context._jvm
+        driver = self._context._jsc.sc()
+        # The map counts the driver's own block manager too.
+        if driver.getExecutorMemoryStatus().size() > self._executors:
+            self._complete, self._asked = now, False
+        elif now - self._complete > _MISSING_SECONDS and not self._asked:
+            self._asked = True
+            driver.requestTotalExecutors(self._executors, 0, jvm.scala.collection.immutable.HashMap())
 
 
 def _has_tasks(context: SparkContext, group: str) -> bool:

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from connectors.secret import Secret
 from pipelines.java import Java
+from pipelines.search_path import user_directories
 from pipelines.session_options import HADOOP_PREFIX, SessionOptions
 
 _DEFAULTS = {
@@ -32,7 +33,7 @@ def spark_settings(java: Java, options: SessionOptions) -> dict[str, str]:
     Secrets are not among them: see `give_secrets`.
     """
     extra = {key: value for key, value in options.spark_conf if isinstance(value, str)}
-    settings = {**_DEFAULTS, **_shuffle_settings(options), **extra}
+    settings = {**_DEFAULTS, **_shuffle_settings(options), **_import_settings(), **extra}
     for key, flags in (
         ("spark.executor.extraJavaOptions", java.flags),
         ("spark.driver.extraJavaOptions", f"{java.flags} {_COORDINATOR_FLAGS}"),
@@ -75,6 +76,12 @@ def changed_environment(changes: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _import_settings() -> dict[str, str]:
+    """Let the executors' Python workers import what this program can import."""
+    directories = user_directories()
+    return {"spark.executorEnv.PYTHONPATH": os.pathsep.join(directories)} if directories else {}
 
 
 def _shuffle_settings(options: SessionOptions) -> dict[str, str]:

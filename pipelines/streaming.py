@@ -23,6 +23,7 @@ from ray.data import Dataset, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
 from connectors.spark import arrow_to_spark_schema
+from connectors.spark_batches import map_in_arrow
 from pipelines.errors import HandoffError, PipelineError
 from pipelines.landing import RECEIPTS, Address, LandOnRay
 from pipelines.node_actors import ANSWER_SECONDS, living_nodes
@@ -207,7 +208,7 @@ class _Conductor:
                 raise _ConsumerGoneError
 
         end = LandOnRay(tuple(seats.values()), self.schema, patient=True)
-        landing = self.frame.mapInArrow(end.send, arrow_to_spark_schema(RECEIPTS))
+        landing = map_in_arrow(self.frame, end.send, arrow_to_spark_schema(RECEIPTS))
         error: str | None = None
         try:
             collect(landing, "streaming hand-over to Ray", watch)

@@ -54,6 +54,10 @@ class FinishedRun(Protocol):
     def bundle(self) -> Path | None:
         """Where the bundle is; None where nothing was trained."""
 
+    @property
+    def sink(self) -> str | None:
+        """Where the rows went; None where there is no sink."""
+
 
 def print_summary(console: Console, run: FinishedRun) -> None:
     """Print the summary of `run`: rows by step, metrics beside the baselines, times, and where things are."""
@@ -66,10 +70,10 @@ def print_summary(console: Console, run: FinishedRun) -> None:
         console.print(Text("Time    " + " · ".join(times)))
     for notice in run.notices:
         console.print(Text(f"Note    {notice}"), soft_wrap=True)
-    for name, path in (("Report", run.report), ("Bundle", run.bundle)):
+    for name, path in (("Sink", run.sink), ("Report", run.report), ("Bundle", run.bundle)):
         if path is not None:
             # A path is never broken, so that it can be selected, or clicked where the terminal knows how.
-            console.print(Text(f"{name}  {path}"), soft_wrap=True)
+            console.print(Text(f"{name:<7} {path}"), soft_wrap=True)
 
 
 def format_seconds(seconds: float) -> str:

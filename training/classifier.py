@@ -128,13 +128,23 @@ class TextClassifier(Trainer):
     def check(self) -> None:
         """See that the encoder is where it is said to be, and the metric too; see `Trainer.check`."""
         if isinstance(self.encoder, str):
-            from training.encoder import locate
+            from training.encoder import require_encoder
 
-            locate(self.encoder)
+            require_encoder(self.encoder)
         if self.metric is not None:
             from training.metric import load_metric
 
             load_metric(self.metric)
+
+    def warm_up(self) -> None:
+        """Import torch, transformers and Ray Train, which take seconds; see `Trainer.warm_up`."""
+        import training.baselines
+        import training.model
+        import training.scoring
+        import training.workers  # noqa: F401
+        from training.encoder import import_transformers
+
+        import_transformers()
 
     def fit(
         self,

@@ -26,6 +26,7 @@ PACKAGE = "package:"
 
 _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_CONFIG = "config.json"
 _UNLIMITED = 1_000_000
 """Tokenizers without a limit of their own claim one of 1e30; nothing real comes near this."""
 
@@ -115,9 +116,30 @@ def load_encoder(name: str, *, pooling: Pooling | None = None) -> Encoder:
         return _read(place, pooling, offline=True)
     except (OSError, ValueError, KeyError, ImportError):
         pass  # not (wholly) in the cache, which is the ordinary case the first time
-    cache = os.environ.get("HF_HUB_CACHE") or os.environ.get("HF_HOME") or "~/.cache/huggingface"
-    with _explained(name, f"the cache {cache}, then the Hugging Face hub"):
+    with _explained(name, _cache_and_hub()):
         return _read(place, pooling, offline=False)
+
+
+def require_encoder(name: str) -> None:
+    """See that an encoder is there, without loading it: `name` as in `load_encoder`.
+
+    Raises:
+        EncoderError: it is not there, or it is not in the cache and the hub has none of this name, or does not answer.
+    """
+    place = locate(name)
+    if isinstance(place, Path):
+        return
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    if not isinstance(try_to_load_from_cache(place, _CONFIG), str):
+        with _explained(name, _cache_and_hub()), _quiet():
+            hf_hub_download(place, _CONFIG)
+
+
+def import_transformers() -> None:
+    """Import what loading an encoder needs: transformers imports each of its parts when it is first asked for."""
+    with _quiet():
+        from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel  # noqa: F401
 
 
 def anchored(name: str, base_directory: str | None = None) -> str:
@@ -219,6 +241,11 @@ def learn_tokenizer(scratch: ScratchEncoder, texts: Iterable[str]) -> Tokenizer:
     if tokenizer.get_vocab_size() <= len(_SPECIAL_TOKENS):
         raise EncoderError("no vocabulary can be learnt: the training texts are empty")
     return tokenizer
+
+
+def _cache_and_hub() -> str:
+    cache = os.environ.get("HF_HUB_CACHE") or os.environ.get("HF_HOME") or "~/.cache/huggingface"
+    return f"the cache {cache}, then the Hugging Face hub"
 
 
 def _inside_package(name: str) -> Path:

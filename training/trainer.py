@@ -62,6 +62,12 @@ class Trainer(BaseModel, ABC):
             TrainingError: something that training needs is not there.
         """
 
+    def warm_up(self) -> None:
+        """Import what `fit` will need; called in a thread of its own while the rows are still being computed.
+
+        It must change nothing and may do nothing. What it raises is not looked at: `fit` will raise it again.
+        """
+
     @abstractmethod
     def fit(
         self,

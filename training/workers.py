@@ -37,10 +37,16 @@ INTERVAL, SECONDS_BETWEEN_LOOKS = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2"
 
 
 def share_out(dataset: Dataset, workers: int) -> list[Dataset]:
-    """Split a dataset into one part a worker, every row in exactly one, the sizes differing by one row at most."""
+    """Split a dataset into one part a worker, every row in exactly one, the sizes differing by one row at most.
+
+    The parts' blocks fail at once when their node is lost, and are not computed again: Ray would do so in tasks that
+    wait for CPUs, which the workers hold, and the workers would wait for the tasks.
+    """
     rows = dataset.count()
     bounds = [rows * number // workers for number in range(1, workers)]
-    return list(dataset.split_at_indices(bounds)) if bounds else [dataset]
+    parts = list(dataset.split_at_indices(bounds)) if bounds else [dataset]
+    copies: list[list[Any]] = [[_as_it_is.remote(block) for block in part.to_arrow_refs()] for part in parts]
+    return [ray.data.from_arrow_refs(blocks) for blocks in copies]
 
 
 def cpus_for(workers: int) -> int:
@@ -124,6 +130,11 @@ def run_workers(
     if result.checkpoint is None:
         raise FitError(f"training {name!r} ended without a checkpoint in {storage / name}; look at Ray's logs for why")
     return Path(result.checkpoint.path)
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _as_it_is(block: pa.Table) -> pa.Table:
+    return block
 
 
 def work(config: dict[str, Job]) -> None:

@@ -93,26 +93,30 @@ class ArrowFunction(RowStep):
             raise
         except Exception as error:
             raise StepError(
-                f"{self.name}: the function {self.function} fails when it is called with no rows, which is "
+                f"{self.name}: the function {self._named} fails when it is called with no rows, which is "
                 f"how its columns are found: {type(error).__name__}: {error}. Make it work without rows, or "
                 "say which columns it adds or changes in the option output, like {length: int64}"
             ) from error
+
+    @property
+    def _named(self) -> str:
+        return self.function if isinstance(self.function, str) else getattr(self.function, "__qualname__", "of yours")
 
     def _checked(self, returned: object, schema: pa.Schema) -> pa.RecordBatch:
         if isinstance(returned, pa.Table):
             returned = _one_batch(returned)
         if not isinstance(returned, pa.RecordBatch):
             raise StepError(
-                f"{self.name}: the function {self.function} returned {type(returned).__name__}; it must "
+                f"{self.name}: the function {self._named} returned {type(returned).__name__}; it must "
                 "return a pyarrow.RecordBatch or a pyarrow.Table"
             )
-        require_columns(f"{self.name}, after the function {self.function}", [ROW_ID], returned.schema.names)
+        require_columns(f"{self.name}, after the function {self._named}", [ROW_ID], returned.schema.names)
         if not self.output:
             return returned
         declared = self._declared(schema)
         if set(returned.schema.names) != set(declared.names):
             raise StepError(
-                f"{self.name}: the function {self.function} returned the columns "
+                f"{self.name}: the function {self._named} returned the columns "
                 f"{', '.join(returned.schema.names)}; by what goes in and the option output they should be "
                 f"{', '.join(declared.names)}. Name the columns that it adds in output; those that it takes "
                 "away are for the step select_columns"

@@ -99,14 +99,18 @@ def compete_in(spark: SparkSession, contenders: Sequence[Contender], comparison:
 
 def peak_of_ours(spark: SparkSession, comparison: Comparison) -> tuple[Peak, int]:
     """Return the memory that ours takes for the frame, and how large the Dataset is, in bytes."""
-    shape = SHAPES[comparison.shape]
-    partitions = comparison.machine.partitions
-    little = min(comparison.scale / 10, _WARM_UP_BYTES / (shape.rows * shape.row_bytes))
-    to_ray(shape.frame(spark, little, partitions))
-    frame = shape.frame(spark, comparison.scale, partitions)
+    warm_up(spark, comparison)
+    frame = SHAPES[comparison.shape].frame(spark, comparison.scale, comparison.machine.partitions)
     with watched() as peak:
         dataset = to_ray(frame)
     return peak, dataset.size_bytes()
+
+
+def warm_up(spark: SparkSession, comparison: Comparison) -> None:
+    """Hand a little of the frame over, so that every process runs that a hand-over needs."""
+    shape = SHAPES[comparison.shape]
+    little = min(comparison.scale / 10, _WARM_UP_BYTES / (shape.rows * shape.row_bytes))
+    to_ray(shape.frame(spark, little, comparison.machine.partitions))
 
 
 def in_own_process(work: Callable[[Comparison], T], comparison: Comparison) -> T:

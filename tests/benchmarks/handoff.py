@@ -8,7 +8,8 @@ Memory is measured first; then each setting of each contender runs `--warm-ups` 
 brings JVMs and the object store to temperature; then all run in turns, `--repeats` rounds. The clock stops when every
 block has been read and summed, and a run whose sum differs ends the program.
 
-`fused` and `first-batch` measure what the modules of those names say. All print a table and one line of JSON.
+`fused`, `first-batch` and `memory` measure what the modules `fused`, `first_batch` and `footprint` say. All print a
+table and one line of JSON.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Annotated, Any
 import typer
 
 from tests.benchmarks import first_batch as first_batches
+from tests.benchmarks import footprint as footprints
 from tests.benchmarks import fused as fusion
 from tests.benchmarks.comparison import Comparison
 from tests.benchmarks.machine import Machine
@@ -130,6 +132,28 @@ def first_batch(
     result = first_batches.measure(machine, SHAPES[shape], scale, repeats=repeats, warm_ups=warm_ups)
     typer.echo(first_batches.table(result) + "\n")
     typer.echo(json.dumps({"benchmark": "first_batch", "shape": shape, "scale": scale, **asdict(result)}))
+
+
+@app.command()
+def memory(
+    shape: Annotated[str, typer.Option(help=f"One of {', '.join(SHAPES)}.")] = "short_text",
+    gigabytes: Annotated[float, typer.Option(help="How much data, in 10^9 bytes.")] = 4.0,
+    cores: Cores = _DEFAULT.cores,
+    executor_memory: ExecutorMemory = _DEFAULT.executor_memory,
+    object_store_memory: Annotated[
+        list[str] | None, typer.Option(help="Sizes of the object store; by default one for the data and one to spill.")
+    ] = None,
+    partitions: Partitions = 64,
+) -> None:
+    """Measure the memory that a hand-over takes beside the data, and the files that appear."""
+    if shape not in SHAPES:
+        raise typer.BadParameter(f"no shape is called {shape!r}; there are {', '.join(SHAPES)}")
+    scale = gigabytes * 10**9 / (SHAPES[shape].rows * SHAPES[shape].row_bytes)
+    machines = [Machine(cores, executor_memory, size, partitions) for size in object_store_memory or ("5g", "1500m")]
+    measured = [footprints.measure(Comparison(shape, machine, scale)) for machine in machines]
+    typer.echo(footprints.table(f"{SHAPES[shape].title}, {measured[0].rows:,} rows", measured) + "\n")
+    records = [footprints.record(one) for one in measured]
+    typer.echo(json.dumps({"benchmark": "memory", "shape": shape, "gigabytes": gigabytes, "measured": records}))
 
 
 if __name__ == "__main__":

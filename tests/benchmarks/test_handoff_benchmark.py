@@ -12,12 +12,17 @@ import pyarrow as pa
 import pytest
 import ray
 
+from pipelines.ray_cluster import wait_until
 from tests.benchmarks.checksum import Checksum, ChecksumError, checksum, row_digest
 from tests.benchmarks.comparison import Comparison, compete_in, peak_of_ours
 from tests.benchmarks.contenders import Landing, headrace
+from tests.benchmarks.footprint import Footprint, record, require_rows
+from tests.benchmarks.footprint import measure_in as measure_footprint
+from tests.benchmarks.footprint import table as footprints
 from tests.benchmarks.fused import CROSSING, FUSED, STEPS, measure_in, write_files
 from tests.benchmarks.machine import Machine
-from tests.benchmarks.memory import DRIVER, DRIVER_JVM, EXECUTOR, RAYLET, STORE, WORKERS
+from tests.benchmarks.memory import DRIVER, DRIVER_JVM, EXECUTOR, RAYLET, STORE, WORKERS, Peak
+from tests.benchmarks.new_files import NewFiles, watched_files
 from tests.benchmarks.report import Measured, chart, ratios, table
 from tests.benchmarks.rounds import Times, require_agreement, run_once
 from tests.benchmarks.shapes import SHAPES
@@ -25,6 +30,8 @@ from tests.benchmarks.shapes import SHAPES
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from ray.data import Dataset
+
+    from pipelines.session import Session
 
 ROWS = pa.table(
     {
@@ -113,6 +120,46 @@ def test_in_one_pass_only_partitions_enter_python(spark: SparkSession, tmp_path:
     assert [node.rows_in for node in result.nodes[CROSSING]] == [result.partitions, 300]
 
 
+@pytest.mark.spark
+@pytest.mark.ray
+class TestFootprint:
+    def test_the_rows_are_counted_and_nothing_but_them_is_large(self, spark: SparkSession) -> None:
+        comparison = Comparison("long_documents", MACHINE, of_rows("long_documents", 2000))
+        measured = measure_footprint(spark, comparison)
+        assert measured.rows == 2000
+        assert measured.data_bytes == pytest.approx(2000 * SHAPES["long_documents"].row_bytes, rel=0.02)
+        assert measured.peak.samples >= 2
+        assert measured.files.looks >= 1
+        assert not [path for path in measured.files.largest if path.startswith("/dev/shm/")]
+
+    def test_rows_that_were_lost_or_doubled_are_told(self, spark: SparkSession) -> None:
+        require_rows(blocks(ROWS.slice(50), ROWS.slice(0, 50)), 100)
+        for wrong in ([ROWS.slice(1)], [ROWS, ROWS.slice(0, 1)], [ROWS.slice(2), ROWS.slice(3, 2)]):
+            with pytest.raises(ChecksumError, match="rows were lost or doubled"):
+                require_rows(blocks(*wrong), 100)
+
+    def test_files_are_seen_that_come_and_go(self, session: Session, tmp_path: Path) -> None:
+        (tmp_path / "before").write_bytes(bytes(2**22))
+        with watched_files() as found:
+            write_and_remove(tmp_path / "deep" / "deeper" / "rows", 3 * 2**20, found)
+            write_and_remove(tmp_path / "ray_spilled_objects_1" / "spilled", 2**21, found)
+            write_and_remove(tmp_path / "small", 2**10, found)
+        assert found.largest == {str(tmp_path / "deep" / "deeper" / "rows"): 3 * 2**20}
+        assert (found.outside, found.spilled) == (3 * 2**20, 2**21)
+
+
+def test_what_a_handover_takes_is_told_beside_the_data_that_was_in_memory() -> None:
+    mib = 2**20
+    roomy, small = (
+        Footprint("settings", size, 10, 100 * mib, peak_of({STORE: stored * mib, DRIVER: 30 * mib}), NewFiles())
+        for size, stored in (("200m", 120), ("70m", 70))
+    )
+    assert (roomy.stored, roomy.beside_data) == (100 * mib, 50 * mib)
+    assert (small.stored, small.beside_data) == (70 * mib, 30 * mib)
+    assert "| **all at one time, above that too** | 50 | 30 |" in footprints("title", [roomy, small])
+    assert record(small)["beside_data_bytes"] == 30 * mib
+
+
 def test_ratios_are_taken_within_a_process_and_across() -> None:
     records = {one["contender"]: one for one in ratios(two_processes()) if one["contender"] != "floor"}
     assert records["to_ray"]["landed_by_floor"] == 1.5
@@ -138,6 +185,21 @@ def two_processes() -> list[Measured]:
     )
     raydp = (Times("floor", "", (4.0,), (), None, None, {}), Times("RayDP", "", (8.0,), (10.0,), total, 1, {}))
     return [Measured(ours, None, 0, "ours"), Measured(raydp, None, 0, "RayDP's")]
+
+
+def peak_of(parts: Mapping[str, int]) -> Peak:
+    peak = Peak({})
+    peak.add(parts)
+    return peak
+
+
+def write_and_remove(path: Path, size: int, found: NewFiles) -> None:
+    """Write a file, and remove it once the directories have been looked at twice since."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(size))
+    looks = found.looks
+    assert wait_until(lambda: found.looks >= looks + 2, 30.0)
+    path.unlink()
 
 
 def first_of(settings: Mapping[str, Landing]) -> dict[str, Landing]:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta, timezone
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import psutil
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import ray
 from pyspark import TaskContext
-from ray.util.state import list_actors
 
-from connectors.errors import BadRowError, SourceSchemaError
+from connectors.errors import BadRowError
 from connectors.spark import spark_to_arrow_schema
 from pipelines.errors import HandoffError, StepError
-from pipelines.handback import to_spark
 from pipelines.handoff import land, to_ray
 from pipelines.ray_cluster import wait_until
-from pipelines.session import Session
+from tests.integration.traces import Traces, receivers, sockets, stored
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -31,74 +29,10 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.spark, pytest.mark.ray]
 
-EVERY_TYPE = pa.table(
-    {
-        "tiny": pa.array([1, None, -128], pa.int8()),
-        "small": pa.array([1, None, -32768], pa.int16()),
-        "whole": pa.array([1, None, -(2**31)], pa.int32()),
-        "long": pa.array([1, None, -(2**63)], pa.int64()),
-        "single": pa.array([1.5, None, float("inf")], pa.float32()),
-        "double": pa.array([1.5, None, -0.1], pa.float64()),
-        "decimal": pa.array([Decimal("1.50"), None, Decimal("-99999999999999999.99")], pa.decimal128(19, 2)),
-        "text": pa.array(["流量 “café”", None, ""], pa.string()),
-        "bytes": pa.array([b"\x00\xff", None, b""], pa.binary()),
-        "truth": pa.array([True, None, False], pa.bool_()),
-        "day": pa.array([date(2024, 2, 29), None, date(1, 1, 1)], pa.date32()),
-        "instant": pa.array(
-            [datetime(2024, 2, 29, 23, 59, 59, 999999, timezone.utc), None, datetime(1901, 1, 1, tzinfo=timezone.utc)],
-            pa.timestamp("us", "UTC"),
-        ),
-        "local_time": pa.array([datetime(2024, 3, 31, 2, 30), None, datetime(1901, 1, 1)], pa.timestamp("us")),
-        "span": pa.array([timedelta(days=1, microseconds=1), None, timedelta(0)], pa.duration("us")),
-        "list": pa.array([["a", None], None, []], pa.list_(pa.string())),
-        "nested_list": pa.array([[[1], None, []], None, []], pa.list_(pa.list_(pa.int64()))),
-        "struct": pa.array(
-            [{"x": 1, "y": {"z": "泉"}}, None, {"x": None, "y": None}],
-            pa.struct([("x", pa.int64()), ("y", pa.struct([("z", pa.string())]))]),
-        ),
-        "map": pa.array([[("k", 1), ("l", None)], None, []], pa.map_(pa.string(), pa.int64())),
-        "list_of_structs": pa.array([[{"x": 1}], None, []], pa.list_(pa.struct([("x", pa.int32())]))),
-        "nothing": pa.array([None, None, None], pa.string()),
-    }
-)
-
 
 def rows_of(dataset: Dataset) -> pa.Table:
     tables = [ray.get(block) for bundle in dataset.iter_internal_ref_bundles() for block in bundle.block_refs]
     return pa.concat_tables(tables)
-
-
-def receivers() -> list[str]:
-    address = ray.get_runtime_context().gcs_address
-    actors = list_actors(address, filters=[("class_name", "=", "Receiver"), ("state", "=", "ALIVE")])
-    return [actor.actor_id for actor in actors]
-
-
-def sockets() -> set[str]:
-    return {path.name for path in Path(ray._private.worker._global_node.get_sockets_dir_path()).glob("headrace-*")}
-
-
-class TestTypes:
-    def test_every_type_that_arrow_has_arrives_with_its_nulls_and_comes_back(
-        self, session: Session, spark: SparkSession
-    ) -> None:
-        frame = to_spark(ray.data.from_arrow(EVERY_TYPE), session)
-
-        arrived = rows_of(to_ray(frame))
-
-        assert arrived.schema.names == EVERY_TYPE.schema.names
-        assert arrived.schema == spark_to_arrow_schema(frame.schema)
-        assert arrived.to_pylist() == EVERY_TYPE.to_pylist()
-        assert {name: frame.schema[name].dataType.simpleString() for name in ("local_time", "instant", "span")} == {
-            "local_time": "timestamp_ntz",
-            "instant": "timestamp",
-            "span": "interval day to second",
-        }
-
-    def test_a_type_that_arrow_lacks_is_named(self, spark: SparkSession) -> None:
-        frame = spark.sql("SELECT 1 AS fine, INTERVAL '1-2' YEAR TO MONTH AS age")
-        with pytest.raises(SourceSchemaError, match="'age' holds interval year to month"):
-            to_ray(frame)
 
 
 class TestRows:
@@ -145,6 +79,18 @@ class TestFailures:
         assert wait_until(lambda: not receivers(), 20.0)
         assert sockets() == before
 
+    def test_what_had_arrived_is_freed_while_somebody_keeps_the_error(self, spark: SparkSession) -> None:
+        def fail_late(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            yield from batches
+            raise LookupError("no such page: 泉")
+
+        frame = spark.range(0, 1_000_000, 1, 1).selectExpr("id", "repeat('x', 150) as text")
+        before = Traces.of("x" * 150)
+        with pytest.raises(HandoffError) as kept:
+            to_ray(frame.mapInArrow(fail_late, frame.schema))
+        assert before.more() == {}
+        assert "LookupError" in str(kept.value)
+
     @pytest.mark.parametrize("error", [StepError, BadRowError])
     def test_errors_of_ours_come_back_as_what_they_were(self, spark: SparkSession, error: type[Exception]) -> None:
         message = "first line: broken;\nsecond line, with a colon: so; mend it"
@@ -177,6 +123,12 @@ class TestBlocks:
         assert all(32 * 2**20 <= size <= 256 * 2**20 for size in sizes)
         assert len(sizes) > 2
         assert rows_of(dataset)["id"].to_pylist() == list(range(2_000_000))
+
+    @pytest.mark.parametrize("partitions", [1, 40])
+    def test_the_object_store_holds_the_rows_once(self, spark: SparkSession, partitions: int) -> None:
+        before = stored()
+        dataset = to_ray(spark.range(0, 1_200_000, 1, partitions).selectExpr("id", "repeat('x', 100) as text"))
+        assert wait_until(lambda: stored() - before < 1.05 * dataset.size_bytes(), 20.0)
 
 
 class TestCheckpoint:
@@ -256,6 +208,45 @@ class TestStreaming:
             to_ray(frame.mapInArrow(fail_for_good, frame.schema), streaming=True).materialize()
 
 
+class TestRayDataAfterwards:
+    @pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.soak)])
+    def test_reads_and_makes_actors_on_the_workers_that_took_part(
+        self, spark: SparkSession, tmp_path: Path, times: int
+    ) -> None:
+        pq.write_table(pa.table({"n": range(100)}), tmp_path / "numbers.parquet")
+        handed_over = to_ray(spark.range(1000))
+        took_part = ray_workers()
+
+        used: set[int] = set()
+        for _ in range(times):
+            read = ray.data.read_parquet(str(tmp_path), ray_remote_args={"num_cpus": 0.5})
+            seen = (
+                read.map_batches(with_process, num_cpus=0.5).map_batches(Twice, concurrency=1, num_cpus=0.5).take_all()
+            )
+            assert sorted(row["n"] for row in seen) == list(range(0, 200, 2))
+            used |= {row["process"] for row in seen}
+
+        assert used & took_part
+        assert handed_over.sum("id") == 499_500
+
+
+class Twice:
+    """What Ray Data makes an actor of."""
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return {**batch, "n": batch["n"] * 2}
+
+
+def with_process(batch: dict[str, Any]) -> dict[str, Any]:
+    return {**batch, "process": [os.getpid()] * len(batch["n"])}
+
+
+def ray_workers() -> set[int]:
+    """Return the processes of Ray's Python workers."""
+    raylets = [process for process in psutil.Process().children() if process.name() == "raylet"]
+    return {worker.pid for raylet in raylets for worker in raylet.children() if "java" not in worker.name()}
+
+
 def fail_for_good(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     yield next(iter(batches))
     raise LookupError("no such page: 泉")
@@ -265,26 +256,6 @@ def active_tasks(spark: SparkSession) -> int:
     tracker = spark.sparkContext.statusTracker()
     stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
     return sum(stage.numActiveTasks for stage in stages if stage)
-
-
-class TestBack:
-    def test_an_empty_dataset_keeps_its_columns(self, session: Session, spark: SparkSession) -> None:
-        frame = to_spark(ray.data.from_arrow(EVERY_TYPE.slice(0, 0)), session)
-        assert frame.columns == EVERY_TYPE.column_names
-        assert frame.count() == 0
-
-    def test_a_dataset_of_pandas_blocks_comes_as_its_arrow_types(self, session: Session, spark: SparkSession) -> None:
-        dataset = ray.data.from_pandas(
-            [pd.DataFrame({"n": [1, 2], "text": ["a", None]}), pd.DataFrame({"n": [3], "text": [None]})]
-        )
-        frame = to_spark(dataset.map_batches(lambda rows: rows.assign(more=1.5), batch_format="pandas"), session)
-        assert [tuple(row) for row in frame.orderBy("n").collect()] == [(1, "a", 1.5), (2, None, 1.5), (3, None, 1.5)]
-
-    def test_types_that_spark_lacks_are_widened(self, session: Session, spark: SparkSession) -> None:
-        odd = pa.table({"count": pa.array([200], pa.uint8()), "kind": pa.array(["a"]).dictionary_encode()})
-        frame = to_spark(ray.data.from_arrow(odd), session)
-        assert [tuple(row) for row in frame.collect()] == [(200, "a")]
-        assert frame.dtypes == [("count", "smallint"), ("kind", "string")]
 
 
 def test_no_row_is_written_to_a_file_outside_the_object_store(spark: SparkSession, tmp_path: Path) -> None:

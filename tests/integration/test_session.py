@@ -89,9 +89,9 @@ class TestExecutors:
 class TestRefusals:
     def test_a_second_session_beside_the_first_is_refused_and_leaves_it_alone(self, session: Session) -> None:
         with pytest.raises(PreflightError, match="already active"):
-            Session().__enter__()
-        with pytest.raises(SessionError, match="entered already"):
-            session.__enter__()
+            Session().start()
+        with pytest.raises(SessionError, match="started already"):
+            session.start()
         assert session.spark.range(3).count() == 3
 
     @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ class TestRefusals:
     ) -> None:
         before = {process.pid for process in psutil.Process().children(recursive=True)}
         with pytest.raises(PreflightError, match=rf"(?s)cluster: asked for.*cure:.*{cure}"):
-            Session(**options).__enter__()
+            Session(**options).start()
         started = [process for process in psutil.Process().children(recursive=True) if process.pid not in before]
         assert not [process for process in started if "java" in process.name()]
 

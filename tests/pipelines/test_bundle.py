@@ -35,7 +35,9 @@ def test_every_text_is_answered_in_order_and_a_rejected_one_with_the_reason(bund
 def test_texts_are_prepared_before_the_model_sees_them(bundle: Bundle) -> None:
     raw, prepared = bundle.predict(["  the bank's\tshares ", "the bank's shares"])
 
-    assert raw == prepared
+    assert (raw.label, raw.rejected) == (prepared.label, prepared.rejected)
+    # Equal texts are two rows of a batch, which a processor's kernels may sum in different orders.
+    assert raw.probabilities == pytest.approx(prepared.probabilities)
 
 
 def test_no_text_and_none_that_passes_are_answered_too(bundle: Bundle) -> None:

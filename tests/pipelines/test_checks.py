@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from connectors import Csv, EmptySourceError, Memory, SourceNotFoundError, SourceSchemaError, TextFolder
 from connectors.errors import ConnectorError
 from pipelines import Pipeline, PipelineError, SpecError
-from pipelines.checks import check_before_start
+from pipelines.checks import check_before_start, check_handed
 from pipelines.errors import StepError
 from pipelines.steps import ArrowFunction, MapLabels, NormalizeText, Split, Sql
 from tests.pipelines.sample_plugins import Learn
@@ -137,3 +138,24 @@ def test_rows_come_from_one_place() -> None:
         check_before_start(Pipeline(name="x", source=ROWS), handed)
     with pytest.raises(PipelineError, match="no source; name one, or hand in rows"):
         check_before_start(Pipeline(name="x"), None)
+
+
+class TestHandedRows:
+    def test_of_another_kind_are_refused_with_what_to_do(self) -> None:
+        handed: Any = pd.DataFrame({"text": ["one"]})
+        with pytest.raises(PipelineError, match=r"data is a pandas DataFrame, and must be .*=Memory\(rows=…\)"):
+            check_before_start(Pipeline(name="x"), handed)
+
+    def test_must_have_a_text_where_a_step_reads_it(self) -> None:
+        schema = pa.schema([("row_id", pa.string()), ("review", pa.string())])
+        with pytest.raises(StepError, match=r"no column 'text'; there is row_id, review: rename the one"):
+            check_handed(Pipeline(name="x", steps=(NormalizeText(),)), schema)
+        check_handed(Pipeline(name="x"), schema)
+
+    @pytest.mark.parametrize("missing", ["text", "label"])
+    def test_must_have_text_and_label_where_they_are_trained_on(self, missing: str) -> None:
+        schema = pa.schema(
+            [("row_id", pa.string()), *((one, pa.string()) for one in ("text", "label") if one != missing)]
+        )
+        with pytest.raises(PipelineError, match=rf"data: .*no column '{missing}'; there is row_id"):
+            check_handed(Pipeline(name="x", steps=(Split(),), train=Learn()), schema)

@@ -50,6 +50,13 @@ def test_no_more_rows_are_shown_than_were_asked_for() -> None:
     assert len(seen(of_rows(Double()))) == 8
 
 
+def test_rejected_rows_take_no_place_of_kept_ones() -> None:
+    rows = [{"text": text} for text in ("a", "b", "c", "one two", "d", "three four", "five six")]
+    pipeline = Pipeline(name="x", source=Memory(rows=rows), steps=[WordCount(min=2)])
+    few = "word_count: too_few_words"
+    assert seen(pipeline, 2) == [("a", few), ("b", few), ("one two", None), ("three four", None)]
+
+
 def test_what_is_not_applied_is_named_from_the_first_table_step_on() -> None:
     rows, left_out = preview(of_rows(NormalizeText(), Deduplicate(), WordCount(min=2), Split()), 20)
 

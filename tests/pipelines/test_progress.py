@@ -27,6 +27,7 @@ class Finished:
     baselines: Sequence[None] = ()
     report: Path | None = Path("runs/corpus/1/report.html")
     bundle: None = None
+    sink: str | None = None
     notices: Sequence[str] = ("node 10.0.0.2 went away",)
 
 

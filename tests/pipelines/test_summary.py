@@ -24,6 +24,7 @@ class Finished:
     baselines: Sequence[Baseline] = ()
     report: Path | None = None
     bundle: Path | None = None
+    sink: str | None = None
     notices: Sequence[str] = ()
 
 

@@ -69,8 +69,9 @@ def test_what_is_not_there_is_named(name: str, told: str) -> None:
         load_encoder(name)
 
 
-def test_a_hub_that_cannot_be_reached_says_where_was_looked_and_what_helps(tmp_path: Path) -> None:
-    code = "from training.encoder import load_encoder; load_encoder('nobody/no-such-model-anywhere')"
+@pytest.mark.parametrize("function", ["load_encoder", "require_encoder"])
+def test_a_hub_that_cannot_be_reached_says_where_was_looked_and_what_helps(tmp_path: Path, function: str) -> None:
+    code = f"from training.encoder import {function}; {function}('nobody/no-such-model-anywhere')"
     environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
     message = done.stderr.strip().splitlines()[-1]
