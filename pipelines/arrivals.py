@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import ray
@@ -95,9 +96,18 @@ class Arrivals:
         self._settled.clear()
         forget([one for of_others in self._small.values() for one in of_others])
         self._small.clear()
-        kept += [self._settler.settle(pile) for pile in gathered(small)]
+        kept += self._gather(gathered(small))
         self._settler.finish()
         return sorted(kept, key=lambda one: one.place)
+
+    def _gather(self, piles: Sequence[Sequence[Arrived]]) -> list[Settled]:
+        """Settle piles, on all nodes at the same time."""
+        of_nodes: defaultdict[str, list[Sequence[Arrived]]] = defaultdict(list)
+        for pile in piles:
+            of_nodes[pile[0].node].append(pile)
+        with ThreadPoolExecutor(max(1, len(of_nodes))) as threads:
+            settled = threads.map(lambda of_node: [*map(self._settler.settle, of_node)], of_nodes.values())
+            return [one for of_node in settled for one in of_node]
 
     def _finish(self) -> None:
         """Wait until every block that was acknowledged has been given out."""

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from pipelines.session import Session
 
 _FREE_CPU_SECONDS = 20.0
+# A block that was spilled to a slow disk takes its time.
+_LOOK_SECONDS = 600.0
+_PICKLED = "arrow_pickled_object"
 
 
 def to_spark(dataset: Dataset, session: Session) -> DataFrame:
@@ -43,11 +46,18 @@ def to_spark(dataset: Dataset, session: Session) -> DataFrame:
     or holds a value that the type of its column, over all blocks, does not have.
 
     Raises:
+        TypeError: it is no Dataset.
         HandoffError: the Dataset has to be computed and Spark holds every CPU, or its blocks do not have columns of
             one type each.
         SourceSchemaError: a column's type is none of Spark's, or two have one name. Times of nanoseconds are among
             those types: Spark would have to round them.
     """
+    if not isinstance(dataset, Dataset):
+        raise TypeError(
+            f"to_spark takes a Ray Dataset, and was given {type(dataset).__module__}.{type(dataset).__name__}; Ray "
+            "makes one by ray.data.from_pandas, from_arrow and the like, and session.spark.createDataFrame takes "
+            "pandas itself"
+        )
     if not isinstance(dataset, MaterializedDataset):
         # Ray hears a little late of CPUs that have become free.
         if not wait_until(lambda: ray.available_resources().get("CPU", 0.0) >= 1, _FREE_CPU_SECONDS):
@@ -87,6 +97,14 @@ def spark_schema_of(found: Sequence[pa.Schema]) -> StructType:
     """
     if not any(schema.names for schema in found):
         raise HandoffError("the Dataset has no columns; make it one of rows with named columns")
+    for schema in found:
+        for field in schema:
+            if _PICKLED in str(field.type):
+                raise HandoffError(
+                    f"column {field.name!r} holds Python objects of more than one type, most often a NaN among "
+                    "strings; give it one type, with None for what is missing: "
+                    "frame.astype(object).where(frame.notna(), None) does so before ray.data.from_pandas(frame)"
+                )
     exact = [pa.schema([field.with_type(exact_type(field.type)) for field in schema]) for schema in found]
     for schema in exact:
         require_distinct_names(arrow_to_spark_schema(schema))
@@ -146,7 +164,7 @@ def _schemas(blocks: Sequence[ray.ObjectRef[Any]], senders: Mapping[str, Any]) -
         nearest[holders[0] if holders else next(iter(senders))].append(number)
     asked = [senders[node].schemas.remote(numbers) for node, numbers in nearest.items()]
     try:
-        found = [schema.remove_metadata() for of_node in ray.get(asked) for schema in of_node]
+        found = [schema.remove_metadata() for of_node in ray.get(asked, timeout=_LOOK_SECONDS) for schema in of_node]
     except ray.exceptions.RayError as error:
         raise HandoffError(f"the Dataset's blocks cannot be looked at: {error}") from error
     return list(dict.fromkeys(found))

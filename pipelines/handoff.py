@@ -59,11 +59,17 @@ def to_ray(frame: DataFrame, *, checkpoint: str | None = None, streaming: bool =
         streaming: as above; takes no checkpoint.
 
     Raises:
+        TypeError: it is no Spark DataFrame.
         ValueError: both `checkpoint` and `streaming`.
         SourceSchemaError: a column's type has no Arrow counterpart.
         HandoffError: Spark failed, a receiver was lost, or the checkpoint cannot be written.
         SessionError: nothing ran for `pipelines.spark_job.STALL_SECONDS`.
     """
+    if not isinstance(frame, DataFrame):
+        raise TypeError(
+            f"to_ray takes a Spark DataFrame, and was given {type(frame).__module__}.{type(frame).__name__}; "
+            "ray.data.from_pandas, from_arrow and the like bring other frames into Ray"
+        )
     schema = arrow_schema_of(frame)
     if streaming:
         if checkpoint is not None:

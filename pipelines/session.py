@@ -22,10 +22,13 @@ from pipelines.errors import PreflightError, SessionError
 from pipelines.interruption import undisturbed
 from pipelines.java import Java, find_java, with_class_archive
 from pipelines.log import run_log
-from pipelines.ray_cluster import OwnProcesses, free_resources, require_java, start_ray
+from pipelines.ray_cluster import OwnProcesses, free_resources, require_java, start_ray, wait_until
 from pipelines.session_options import SessionOptions
 from pipelines.spark_application import SparkApplication
 from pipelines.spark_settings import changed_environment, worker_environment
+
+# Ray hears a little late of what has become free, such as the CPUs of a training that has just failed.
+_ROOM_SECONDS = 30.0
 
 
 class Session:
@@ -116,10 +119,8 @@ class Session:
                     "the session is not started: use it as `with Session(...) as session:`, or call its start()"
                 )
             _require_no_active_spark()
-            free = free_resources()
-            places = max(1, preflight.places_for(self.options, free)) if fewer else self.options.executors
-            options = self.options.model_copy(update={"executors": min(self.options.executors, places)})
-            preflight.require(iter([preflight.check_cluster(options, free)]))
+            options = self._that_fit() if fewer else self.options
+            preflight.require(iter([preflight.check_cluster(options, free_resources())]))
             spark = SparkApplication(options, self._java, self.log)
             try:
                 spark.start()
@@ -166,6 +167,14 @@ class Session:
         if joined:
             require_java()
         self.start_spark()
+
+    def _that_fit(self) -> SessionOptions:
+        """Return the options with as many of the executors as fit once all that ends has ended, one at least."""
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        executors = max(1, min(self.options.executors, preflight.places_for(self.options, nodes)))
+        wait_until(lambda: preflight.places_for(self.options, free_resources()) >= executors, _ROOM_SECONDS)
+        executors = max(1, min(executors, preflight.places_for(self.options, free_resources())))
+        return self.options.model_copy(update={"executors": executors})
 
     def _close(self, *, failed: bool) -> None:
         """Undo everything; a second interruption waits until that is done."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from pyspark import TaskContext
 from connectors.errors import BadRowError
 from connectors.spark import spark_to_arrow_schema
 from pipelines.errors import HandoffError, StepError
+from pipelines.handback import to_spark
 from pipelines.handoff import land, to_ray
 from pipelines.ray_cluster import wait_until
 from tests.integration.traces import Traces, receivers, sockets, stored
@@ -26,6 +28,8 @@ from tests.integration.traces import Traces, receivers, sockets, stored
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from ray.data import Dataset
+
+    from pipelines.session import Session
 
 pytestmark = [pytest.mark.spark, pytest.mark.ray]
 
@@ -209,19 +213,21 @@ class TestStreaming:
 
 
 class TestRayDataAfterwards:
-    @pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.soak)])
-    def test_reads_and_makes_actors_on_the_workers_that_took_part(
-        self, spark: SparkSession, tmp_path: Path, times: int
+    @pytest.mark.soak
+    def test_reads_and_makes_actors_on_the_workers_that_took_part_twenty_times(
+        self, spark: SparkSession, tmp_path: Path
     ) -> None:
         pq.write_table(pa.table({"n": range(100)}), tmp_path / "numbers.parquet")
         handed_over = to_ray(spark.range(1000))
         took_part = ray_workers()
 
         used: set[int] = set()
-        for _ in range(times):
-            read = ray.data.read_parquet(str(tmp_path), ray_remote_args={"num_cpus": 0.5})
+        for _ in range(20):
+            read = ray.data.read_parquet(str(tmp_path), num_cpus=0.25)
             seen = (
-                read.map_batches(with_process, num_cpus=0.5).map_batches(Twice, concurrency=1, num_cpus=0.5).take_all()
+                read.map_batches(with_process, num_cpus=0.25)
+                .map_batches(Twice, concurrency=1, num_cpus=0.25)
+                .take_all()
             )
             assert sorted(row["n"] for row in seen) == list(range(0, 200, 2))
             used |= {row["process"] for row in seen}
@@ -300,3 +306,17 @@ def holds(path: Path, marker: bytes) -> bool:
             return marker in file.read(2**22)
     except OSError:
         return False
+
+
+class TestOtherFrames:
+    def test_are_refused_with_what_takes_them(self, session: Session) -> None:
+        pandas: Any = pd.DataFrame({"text": ["one"]})
+        with pytest.raises(TypeError, match=r"to_ray takes a Spark DataFrame, .* ray\.data\.from_pandas"):
+            to_ray(pandas)
+        with pytest.raises(TypeError, match=r"to_spark takes a Ray Dataset, .* createDataFrame takes pandas"):
+            to_spark(pandas, session)
+
+    def test_a_column_of_mixed_objects_is_named_with_the_cure(self, session: Session) -> None:
+        dataset = ray.data.from_pandas(pd.DataFrame({"text": ["one", float("nan")], "n": [1, 2]}))
+        with pytest.raises(HandoffError, match=r"column 'text' holds Python objects .* a NaN among strings"):
+            to_spark(dataset, session)

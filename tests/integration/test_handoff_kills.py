@@ -1,8 +1,8 @@
 """Executors that are killed while they hand rows over: all rows arrive, once, or one error says why and all is freed.
 
-RayDP has Ray restart an executor's actor without end, each time as a new executor of Spark's, but lets go of its handle,
-so that the restarted one ends when garbage is collected next; then it is replaced. What gives up is Spark, when the same
-task has failed four times (``spark.task.maxFailures``), or we, when no task runs for two minutes.
+RayDP has Ray restart an executor's actor without end, each time as a new executor of Spark's, but lets go of its
+handle, so that the restarted one ends when garbage is collected next; then it is replaced. What gives up is Spark, when
+the same task has failed four times (``spark.task.maxFailures``), or we, when no task runs for two minutes.
 """
 
 from __future__ import annotations

@@ -201,7 +201,7 @@ def _lose_while_training(cluster: Cluster, name: str) -> dict[str, Any]:
     _write_rows(cluster.directory / "rows")
     cluster.start(1, 2)
     life = cluster.life(name)
-    life.until("heard", r"train epoch ([2-9]|\d\d)")  # so that one is whole
+    life.until("heard", r"train epoch ([4-9]|\d\d)")  # so that there is one to go on after
     cluster.lose(cluster.hosts[2])
     seen = life.seen()
     [record] = [json.loads(path.read_text()) for path in cluster.directory.glob("runs/lost/*/run.json")]
@@ -216,7 +216,8 @@ def _lose_while_training(cluster: Cluster, name: str) -> dict[str, Any]:
         [int(line.split()[-1]) for line in lines if line.startswith("train epoch")]
         for lines in (seen["heard"][:noticed], seen["heard"][noticed:])
     )
-    assert after[0] >= before[-1] > 1  # it went on, and did not start afresh
+    # It went on and did not start afresh; an epoch whose checkpoint was still under way when the host went is repeated.
+    assert 1 < before[-1] - 1 <= after[0]
     return seen
 
 
