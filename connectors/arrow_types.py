@@ -64,7 +64,8 @@ def change_leaves(
     if types.is_dictionary(kind) and not types.is_nested(kind.value_type):
         return change_leaves(kind.value_type, change, nullable=nullable)
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return pa.list_(changed(kind.value_field))
+        # Writers call a list's element differently, and the same lists must be of the same type.
+        return pa.list_(changed(kind.value_field).with_name("item"))
     if types.is_struct(kind):
         return pa.struct([changed(field) for field in kind])
     if types.is_map(kind):
