@@ -107,10 +107,15 @@ class SparkApplication:
             if self._starting is None or not on_its_way or time.monotonic() > deadline:
                 break
             self._starting.join(0.2)
-        wait_until(lambda: ray.available_resources().get("CPU", 0.0) >= self._cpus_before, _STOP_SECONDS)
+        wait_until(self._cpus_are_back, _STOP_SECONDS)
         if self._warehouse_is_new:
             with suppress(OSError):  # it is not there, or tables are in it
                 self._warehouse.rmdir()
+
+    def _cpus_are_back(self) -> bool:
+        # A node that was lost meanwhile has taken its CPUs with it.
+        expected = min(self._cpus_before, ray.cluster_resources().get("CPU", 0.0))
+        return bool(ray.available_resources().get("CPU", 0.0) >= expected)
 
     def _bring_up(self) -> None:
         self._cluster = _Cluster(self._name, self._options, spark_settings(self._java, self._options), self._launch)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import string
 from pathlib import Path
 
 import pyarrow as pa
 import torch
+from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from training.encoder import ScratchEncoder, learn_tokenizer
@@ -28,8 +30,8 @@ def sample_table(rows: int, *, first: int = 0) -> pa.Table:
 
 
 def tiny_encoder_files(directory: Path) -> Path:
-    tokenizer = learn_tokenizer(
-        ScratchEncoder(vocabulary=200, tokenizer="wordpiece"), sample_table(60)["text"].to_pylist()
+    tokenizer = _with_fixed_pieces(
+        learn_tokenizer(ScratchEncoder(vocabulary=200, tokenizer="wordpiece"), sample_table(60)["text"].to_pylist())
     )
     special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **special).save_pretrained(directory)
@@ -56,3 +58,13 @@ def tiny_encoder_files(directory: Path) -> Path:
     pooling = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
     (directory / "1_Pooling" / "config.json").write_text(json.dumps(pooling), encoding="utf-8")
     return directory
+
+
+def _with_fixed_pieces(tokenizer: Tokenizer) -> Tokenizer:
+    """Return the tokenizer with pieces that are the same each time; which ones are learnt differs from run to run."""
+    described = json.loads(tokenizer.to_str())
+    special = [token["content"] for token in sorted(described["added_tokens"], key=lambda token: token["id"])]
+    letters = [prefix + letter for prefix in ("", "##") for letter in string.ascii_lowercase]
+    words = [word for of_label in _WORDS.values() for word in of_label]
+    described["model"]["vocab"] = {piece: number for number, piece in enumerate([*special, *letters, *words])}
+    return Tokenizer.from_str(json.dumps(described))
