@@ -1,12 +1,8 @@
-"""One Spark application on Ray: its start, whose parts overlap where they can, and its end.
+"""One Spark application on Ray: its start and its end.
 
-    master      RayDP's actor and its JVM, which asks Ray for the executors ──┐
-    driver      its JVM, launched here while the master starts                ├─> SparkContext ─> executors register
-                                                                              │      meanwhile the driver plans a first
-                                                                              ┘      query, which loads its classes
-
-RayDP starts master, driver and executors one after the other, and leaves the driver's output on the terminal. Here the
-driver's JVM is launched by us: its output goes to the log, and its process ends when Spark is released.
+RayDP starts its master, which asks Ray for the executors once there is a driver, and leaves the driver's output on the
+terminal. Here the driver's JVM is launched by us: its output goes to the log, and its process ends when Spark is
+released. While the executors start, the driver plans a first query, which loads its classes.
 """
 
 from __future__ import annotations
@@ -16,8 +12,6 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -55,7 +49,7 @@ class SparkApplication:
         self._java = java
         self._log = log
         self._name = f"headrace-{uuid.uuid4().hex[:8]}"
-        self._cluster: _Cluster | None = None
+        self._cluster: SparkCluster | None = None
         self._starting: threading.Thread | None = None
         self._given_up = threading.Event()
         # Where Spark's catalog of its own keeps tables; it makes the directory whether there are any or not.
@@ -118,10 +112,17 @@ class SparkApplication:
         return bool(ray.available_resources().get("CPU", 0.0) >= expected)
 
     def _bring_up(self) -> None:
-        self._cluster = _Cluster(self._name, self._options, spark_settings(self._java, self._options), self._launch)
+        self._cluster = SparkCluster(
+            self._name,
+            self._options.executors,
+            self._options.executor_cores,
+            self._options.executor_memory,
+            False,
+            spark_settings(self._java, self._options),
+        )
         if self._given_up.is_set():
             return
-        gateway = self._cluster.driver.result()
+        gateway = self._launch(self._cluster)
         conf = self._conf(self._cluster).setMaster(self._cluster.get_cluster_url())
         session = SparkSession(SparkContext(conf=conf, gateway=gateway))
         give_secrets(session, self._options)
@@ -192,31 +193,6 @@ class SparkApplication:
             f"{what} within {self._options.start_timeout:.0f} s (start_timeout); the cluster may be full, a node's "
             f"Java may be missing, or the machine slow: see `ray status`, and the JVMs' output in {self._log}"
         )
-
-
-class _Cluster(SparkCluster):  # type: ignore[misc]
-    """RayDP's master, and the driver's JVM that is launched while it starts.
-
-    Attributes:
-        driver: the gateway to the driver's JVM, or what launching it raised.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        options: SessionOptions,
-        settings: dict[str, str],
-        launch: Callable[[SparkCluster], JavaGateway],
-    ) -> None:
-        self.driver: Future[JavaGateway]
-        self._launch = launch
-        super().__init__(name, options.executors, options.executor_cores, options.executor_memory, False, settings)
-
-    def _set_up_master(self, resources: dict[str, float], kwargs: dict[Any, Any]) -> None:
-        # RayDP calls this as soon as its settings, which the driver's JVM is launched with, are complete.
-        with ThreadPoolExecutor(1, thread_name_prefix="headrace-driver") as thread:
-            self.driver = thread.submit(self._launch, self)
-            super()._set_up_master(resources, kwargs)
 
 
 def _plan_a_query(session: SparkSession) -> None:

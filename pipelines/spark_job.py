@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from py4j.protocol import Py4JError, Py4JNetworkError
+from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
 from pyspark import InheritableThread, SparkContext
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Row
@@ -94,10 +95,10 @@ class _Progress:
         self._context, self._group, self._description = context, group, description
         self._executors = int(context.getConf().get("spark.executor.instances", "0"))
         self._busy = self._complete = time.monotonic()
-        self._asked = False
+        self._asked = 0
 
     def check(self) -> None:
-        """Have missing executors replaced, once, and raise SessionError if the job does not get on."""
+        """Have missing executors replaced, and raise SessionError if the job does not get on."""
         try:
             if self._context._jsc is None:
                 raise ConnectionError("it was stopped")
@@ -116,11 +117,15 @@ class _Progress:
         jvm: Any = self._context._jvm
         driver = self._context._jsc.sc()
         # The map counts the driver's own block manager too.
-        if driver.getExecutorMemoryStatus().size() > self._executors:
-            self._complete, self._asked = now, False
-        elif now - self._complete > _MISSING_SECONDS and not self._asked:
-            self._asked = True
-            driver.requestTotalExecutors(self._executors, 0, jvm.scala.collection.immutable.HashMap())
+        living = driver.getExecutorMemoryStatus().size() - 1
+        if living >= self._executors:
+            self._complete, self._asked = now, 0
+        elif now - self._complete > _MISSING_SECONDS * (1 + 2 * self._asked) and (not self._asked or not living):
+            # The master goes on counting an executor that ended before it had reported itself, so that it must be asked
+            # for more than there are to be. While some are living, that may be because there is no room for others.
+            with suppress(Py4JJavaError):  # the master does not answer, and the deadline will end the job
+                driver.requestTotalExecutors(self._executors + self._asked, 0, jvm.scala.collection.immutable.HashMap())
+            self._asked += 1
 
 
 def _has_tasks(context: SparkContext, group: str) -> bool:

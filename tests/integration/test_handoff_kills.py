@@ -86,8 +86,9 @@ class TestWithRetriesLeft:
         assert living_executors().isdisjoint(killed)
         assert digest(dataset) == clean
 
+    @pytest.mark.parametrize("at_work", [True, False], ids=["at work", "not at work yet"])
     def test_an_executor_that_came_back_and_was_taken_for_garbage_is_replaced(
-        self, spark: SparkSession, before: Traces, clean: int
+        self, spark: SparkSession, before: Traces, clean: int, at_work: bool
     ) -> None:
         killed = living_executors()
 
@@ -96,6 +97,9 @@ class TestWithRetriesLeft:
             kill(killed)
             assert wait_until(lambda: bool(living_executors() - killed) or landing.done(), LAND_SECONDS)
             came_back = living_executors()
+            if at_work:
+                share = share_done(spark)
+                assert wait_until(lambda: share_done(spark) > share or landing.done(), LAND_SECONDS)
             global_gc()
             dataset = landing.result(LAND_SECONDS)
 
