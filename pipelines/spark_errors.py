@@ -14,7 +14,7 @@ _RAISED = re.compile(
     r"^(?:Caused by: )?((?:connectors|pipelines)\.errors)\.(\w+): (.*?)(?=\n\s*\tat |\n\nDriver stacktrace|\Z)",
     re.MULTILINE | re.DOTALL,
 )
-_PYTHON = re.compile(r"^([\w.]+(?:Error|Exception)): (.*)$", re.MULTILINE)
+_PYTHON = re.compile(r"^([\w.]+(?:Error|Exception|\.Arrow\w+)): (.*)$", re.MULTILINE)
 _LOST = re.compile(r"failed (\d+) times, most recent failure: .*?ExecutorLostFailure \(.*?\) Reason: (.*)")
 # py4j puts a colon before what the JVM threw, and a line of its own before that.
 _THROWN = re.compile(r"^: (.+)$", re.MULTILINE)

@@ -38,10 +38,11 @@ def test_executors_that_were_lost_are_counted_and_the_cure_is_named() -> None:
     assert "executor_memory" in str(failure)
 
 
-def test_what_a_worker_raised_is_said() -> None:
-    failure = failure_of(RuntimeError(WORKER.format(error="LookupError: no such page: 泉")))
+@pytest.mark.parametrize("raised", ["LookupError: no such page: 泉", "pyarrow.lib.ArrowInvalid: out of bounds"])
+def test_what_a_worker_raised_is_said(raised: str) -> None:
+    failure = failure_of(RuntimeError(WORKER.format(error=raised)))
     assert type(failure) is HandoffError
-    assert "LookupError: no such page: 泉; the whole report is" in str(failure)
+    assert f"rows: {raised}; the whole report is" in str(failure)
 
 
 def test_what_the_jvm_threw_is_said_rather_than_that_something_was_called() -> None:
