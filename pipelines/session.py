@@ -18,9 +18,10 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from pipelines import preflight
+from pipelines.class_archive import with_class_archive
 from pipelines.errors import PreflightError, SessionError
 from pipelines.interruption import undisturbed
-from pipelines.java import Java, find_java, with_class_archive
+from pipelines.java import Java, find_java
 from pipelines.log import run_log
 from pipelines.ray_cluster import OwnProcesses, free_resources, require_java, start_ray, wait_until
 from pipelines.session_options import SessionOptions
@@ -121,23 +122,18 @@ class Session:
             _require_no_active_spark()
             options = self._that_fit() if fewer else self.options
             preflight.require(iter([preflight.check_cluster(options, free_resources())]))
-            spark = SparkApplication(options, self._java, self.log)
+            spark = SparkApplication(options, with_class_archive(self._java), self.log)
             try:
                 spark.start()
             except BaseException:
-                spark.stop()
+                spark.stop(failed=True)
                 raise
             self._spark, self._executors = spark, options.executors
         return self.spark
 
     def release_spark(self) -> None:
         """Give Spark's CPUs, memory and JVMs back while Ray goes on; `start_spark` brings a new one up."""
-        spark, self._spark = self._spark, None
-        try:
-            self._at_release.close()
-        finally:
-            if spark is not None:
-                spark.stop()
+        self._release_spark(failed=False)
 
     def at_release(self, undo: Callable[[], None]) -> None:
         """Have `undo` called when Spark is released: for what its frames need until then."""
@@ -151,7 +147,7 @@ class Session:
         _require_no_active_spark()
         starts_ray = self.options.address is None and not ray.is_initialized()
         preflight.require(preflight.check_machine(self.options, starts_ray=starts_ray))
-        self._java = with_class_archive(find_java())
+        self._java = find_java()
         self._undo.enter_context(changed_environment(worker_environment(self._java)))
         log = self._undo.enter_context(run_log(self.log))
         if not ray.is_initialized():
@@ -168,6 +164,14 @@ class Session:
             require_java()
         self.start_spark()
 
+    def _release_spark(self, *, failed: bool) -> None:
+        spark, self._spark = self._spark, None
+        try:
+            self._at_release.close()
+        finally:
+            if spark is not None:
+                spark.stop(failed=failed)
+
     def _that_fit(self) -> SessionOptions:
         """Return the options with as many of the executors as fit once all that ends has ended, one at least."""
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -180,7 +184,7 @@ class Session:
         """Undo everything; a second interruption waits until that is done."""
         with undisturbed():
             try:
-                self.release_spark()
+                self._release_spark(failed=failed)
             finally:
                 self._undo.close()
                 self._java = None

@@ -25,11 +25,12 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 from raydp.spark import SparkCluster
 
+from pipelines.class_archive import record_classes
 from pipelines.errors import PipelineError, SessionError
 from pipelines.java import Java
 from pipelines.ray_cluster import wait_until
 from pipelines.session_options import SessionOptions
-from pipelines.spark_settings import give_secrets, spark_settings
+from pipelines.spark_settings import DRIVER_FLAGS, give_secrets, spark_settings
 
 _STOP_SECONDS = 30.0
 
@@ -48,6 +49,7 @@ class SparkApplication:
         self._options = options
         self._java = java
         self._log = log
+        self._settings = spark_settings(java, options)
         self._name = f"headrace-{uuid.uuid4().hex[:8]}"
         self._cluster: SparkCluster | None = None
         self._starting: threading.Thread | None = None
@@ -86,8 +88,12 @@ class SparkApplication:
         if not wait_until(self._executors_are_there, deadline - time.monotonic()):
             raise SessionError(self._too_slow(f"{self._options.executors} executors did not register"))
 
-    def stop(self) -> None:
-        """End the application and its JVMs, and wait until Ray has the executors' CPUs back."""
+    def stop(self, *, failed: bool = False) -> None:
+        """End the application and its JVMs, and wait until Ray has the executors' CPUs back.
+
+        Args:
+            failed: something went wrong, or was interrupted: the classes that it has loaded are not worth recording.
+        """
         self._given_up.set()
         deadline = time.monotonic() + _STOP_SECONDS
         while True:
@@ -95,6 +101,8 @@ class SparkApplication:
             on_its_way = self._starting is not None and self._starting.is_alive()
             try:
                 self._stop_session()
+                if not failed:
+                    self._record_classes()
             finally:
                 self._stop_driver()
                 self._stop_master()
@@ -118,7 +126,7 @@ class SparkApplication:
             self._options.executor_cores,
             self._options.executor_memory,
             False,
-            spark_settings(self._java, self._options),
+            dict(self._settings),
         )
         if self._given_up.is_set():
             return
@@ -136,7 +144,10 @@ class SparkApplication:
             return launch_gateway(self._conf(cluster), popen_kwargs=output)  # type: ignore[no-untyped-call]
 
     def _conf(self, cluster: SparkCluster) -> SparkConf:
-        return SparkConf(loadDefaults=False).setAll(list(cluster._configs.items())).setAppName(self._name)
+        conf = SparkConf(loadDefaults=False).setAll(list(cluster._configs.items())).setAppName(self._name)
+        # Without RayDP's Java agent, which gives the output of JVMs that Ray starts a place, and keeps classes from
+        # being recorded.
+        return conf.set(DRIVER_FLAGS, self._settings[DRIVER_FLAGS])
 
     def _executors_are_there(self) -> bool:
         assert self.session is not None
@@ -161,14 +172,24 @@ class SparkApplication:
         gateway, SparkContext._gateway, SparkContext._jvm = SparkContext._gateway, None, None
         if gateway is not None:
             gateway.shutdown()
-        # Found among our children rather than remembered, because a start that was interrupted never returned it.
-        # The driver's JVM is a child of this process; the executors' parent is the raylet.
-        drivers = [child for child in psutil.Process().children() if self._is_own_driver(child)]
+        drivers = self._drivers()
         for driver in drivers:
             driver.terminate()
         _, left = psutil.wait_procs(drivers, timeout=_STOP_SECONDS)
         for driver in left:
             driver.kill()
+
+    def _record_classes(self) -> None:
+        for driver in self._drivers():
+            record_classes(self._java, driver.pid)
+
+    def _drivers(self) -> list[psutil.Process]:
+        """Return the driver's JVM, if it runs.
+
+        It is found rather than remembered, because a start that was interrupted never returned it: it is a child of
+        this process, where the executors' parent is the raylet.
+        """
+        return [child for child in psutil.Process().children() if self._is_own_driver(child)]
 
     def _is_own_driver(self, child: psutil.Process) -> bool:
         try:

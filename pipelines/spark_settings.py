@@ -24,6 +24,7 @@ _DEFAULTS = {
 # The master and the driver only coordinate, and live briefly: the first compiler alone brings them up in
 # 0.72-0.82 x the time. Executors keep both compilers.
 _COORDINATOR_FLAGS = "-XX:TieredStopAtLevel=1"
+DRIVER_FLAGS = "spark.driver.extraJavaOptions"
 _MASTER_FLAGS = "spark.ray.raydp_app_master.extraJavaOptions"
 
 
@@ -36,7 +37,7 @@ def spark_settings(java: Java, options: SessionOptions) -> dict[str, str]:
     settings = {**_DEFAULTS, **_shuffle_settings(options), **_import_settings(), **extra}
     for key, flags in (
         ("spark.executor.extraJavaOptions", java.flags),
-        ("spark.driver.extraJavaOptions", f"{java.flags} {_COORDINATOR_FLAGS}"),
+        (DRIVER_FLAGS, f"{java.flags} {java.driver_flags} {_COORDINATOR_FLAGS}"),
         (_MASTER_FLAGS, f"{java.flags} {_COORDINATOR_FLAGS}"),
     ):
         settings[key] = f"{flags} {extra.get(key, '')}".strip()

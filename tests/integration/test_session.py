@@ -85,6 +85,21 @@ class TestExecutors:
         assert session.start_spark().range(10).count() == 10
         assert session.start_spark() is session.spark
 
+    def test_the_next_one_maps_the_classes_that_the_first_has_recorded(
+        self, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        session.release_spark()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        session.start_spark()
+        session.release_spark()
+        (archive,) = (tmp_path / "headrace").glob("spark-*.jsa")
+
+        assert session.start_spark().range(10).count() == 10
+
+        javas = [process for process in psutil.Process().children(recursive=True) if "java" in process.name()]
+        assert len(javas) == 4  # the driver's, RayDP's master and what that starts, and the executor's
+        assert all(str(archive) in {place.path for place in process.memory_maps()} for process in javas)
+
 
 class TestRefusals:
     def test_a_second_session_beside_the_first_is_refused_and_leaves_it_alone(self, session: Session) -> None:
