@@ -11,9 +11,10 @@ from typing import Any
 import ray
 
 from pipelines.errors import HandoffError
+from pipelines.idle_receivers import give_back, take
 from pipelines.landing import Address
-from pipelines.node_actors import ANSWER_SECONDS, addresses_of, end, living_nodes, on_each_node
-from pipelines.receiver import BlockLabel, BrokenOff, Receiver
+from pipelines.node_actors import ANSWER_SECONDS, answers_of, end, living_nodes
+from pipelines.receiver import BlockLabel, BrokenOff
 from pipelines.settling import Arrived, Settled, Settler, forget, gathered
 
 Task = tuple[int, int]
@@ -37,24 +38,28 @@ class Arrivals:
         self._settled: defaultdict[Task, list[Settled]] = defaultdict(list)
         self._rows: defaultdict[Task, int] = defaultdict(int)
         self._failures: list[BaseException] = []
+        self._nodes: list[str] = []
         self._actors: list[Any] = []
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Arrivals:
-        nodes = living_nodes()
-        self._actors = on_each_node(nodes, Receiver, self._settler.at_once)
+        self._nodes = living_nodes()
+        self._actors = take(self._nodes)
         try:
-            self.addresses = addresses_of(self._actors)
+            self.addresses = answers_of([actor.begin.remote(self._settler.at_once) for actor in self._actors])
         except HandoffError:
-            self.__exit__()
+            end(self._actors)
             raise
-        for node, receiver in zip(nodes, self._actors, strict=True):
+        for node, receiver in zip(self._nodes, self._actors, strict=True):
             self._threads.append(threading.Thread(target=self._drain, args=(receiver, node), daemon=True))
             self._threads[-1].start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        end(self._actors)
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is None:
+            give_back(self._nodes, self._actors)
+        else:
+            end(self._actors)
         for thread in self._threads:
             thread.join(ANSWER_SECONDS)
         # An error that somebody keeps, as a notebook keeps the last one, keeps this too, and must not keep blocks.

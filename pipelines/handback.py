@@ -21,7 +21,7 @@ from connectors.errors import SourceSchemaError
 from connectors.spark import arrow_to_spark_schema, require_distinct_names, spark_to_arrow_schema
 from pipelines.errors import HandoffError
 from pipelines.fetching import FetchFromRay
-from pipelines.node_actors import addresses_of, end, living_nodes, on_each_node
+from pipelines.node_actors import answers_of, end, living_nodes, on_each_node
 from pipelines.ray_cluster import wait_until
 from pipelines.sender import Sender
 
@@ -72,7 +72,7 @@ def to_spark(dataset: Dataset, session: Session) -> DataFrame:
     nodes = living_nodes()
     senders = on_each_node(nodes, Sender, references)
     try:
-        addresses = addresses_of(senders)
+        addresses = answers_of([sender.address.remote() for sender in senders])
         spark_schema = spark_schema_of(_schemas(references, dict(zip(nodes, senders, strict=True))))
     except BaseException:
         end(senders)

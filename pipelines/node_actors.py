@@ -35,14 +35,14 @@ def on_each_node(nodes: Sequence[str], kind: type, *arguments: object) -> list[A
     ]
 
 
-def addresses_of(actors: Sequence[Any]) -> tuple[Address, ...]:
-    """Return where each of the actors listens.
+def answers_of(asked: Sequence[ray.ObjectRef[Address]]) -> tuple[Address, ...]:
+    """Return where each of the actors says that it listens.
 
     Raises:
         HandoffError: one of them did not start.
     """
     try:
-        return tuple(ray.get([actor.address.remote() for actor in actors], timeout=ANSWER_SECONDS))
+        return tuple(ray.get(list(asked), timeout=ANSWER_SECONDS))
     except ray.exceptions.RayError as error:
         raise HandoffError(
             f"an end of the hand-over did not start within {ANSWER_SECONDS:.0f} s: {error}; see `ray status`"

@@ -7,6 +7,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ class NodeSocket:
     """Listens within Ray's own directory on this node, and serves each connection in a thread of its own.
 
     Args:
-        serve: is given each connection, and closes it.
+        serve: is given each connection, which is closed when it returns.
     """
 
     def __init__(self, serve: Callable[[socket.socket], None]) -> None:
         node: Any = ray._private.worker._global_node
         self._path = Path(node.get_sockets_dir_path()) / f"headrace-{uuid.uuid4().hex[:8]}"
         self._serve = serve
+        self._connections: set[socket.socket] = set()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self._path))
         self._listener.listen(_WAITING_CONNECTIONS)
@@ -43,8 +45,15 @@ class NodeSocket:
         if not self._path.exists():
             return False
         self._path.unlink()
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts, as closing alone would not
         self._listener.close()
         return True
+
+    def hang_up(self) -> None:
+        """Break the connections off that are open still, so that serving them ends with an OSError."""
+        for connection in tuple(self._connections):
+            with suppress(OSError):  # the other end has closed it
+                connection.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while True:
@@ -52,4 +61,12 @@ class NodeSocket:
                 connection, _ = self._listener.accept()
             except OSError:
                 return  # closed
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            self._connections.add(connection)
+            threading.Thread(target=self._serve_and_close, args=(connection,), daemon=True).start()
+
+    def _serve_and_close(self, connection: socket.socket) -> None:
+        try:
+            with connection:
+                self._serve(connection)
+        finally:
+            self._connections.discard(connection)

@@ -5,8 +5,9 @@ lineage, would keep a block for as long as that task's result is used: the rows 
 
 Free of Ray Data and Spark, which would make each process that receives 50 MB larger and start most of a second later.
 
-Receiver       listens, and cuts each attempt's rows into blocks
-Filling        the blocks that one attempt's rows fill
+Receiver       the actor, which serves one hand-over after the other
+_Inbox         listens during one of them, and cuts each attempt's rows into blocks
+_Filling       the blocks that one attempt's rows fill
 """
 
 from __future__ import annotations
@@ -72,66 +73,109 @@ class BrokenOff:
 
 
 class Receiver:
-    """Listens on a Unix socket and puts every block that its senders fill into the object store.
+    """Takes the rows of one hand-over after the other; an actor, as its process is worth keeping.
 
-    Run it as an actor with ``max_concurrency`` of at least 4: `labels` runs for as long as there are senders. Each
-    block stays until `forget` is called for it.
-
-    Args:
-        room: so many blocks that are not small may be in the store at a time; beyond that the senders, and so Spark,
-            are held back.
+    It must have ``max_concurrency`` of at least 4: `labels` runs for as long as there are senders. Each block stays
+    until `forget` is called for it.
     """
 
-    def __init__(self, room: int) -> None:
-        self._labels: queue.SimpleQueue[BlockLabel | BrokenOff | None] = queue.SimpleQueue()
-        self._stored: dict[int, tuple[BlockLabel, ray.ObjectRef[Any]]] = {}
+    def __init__(self) -> None:
+        # They go on from one hand-over to the next, so that a task of the last one asks for blocks that are gone.
         self._numbers = count()
-        self._room = threading.BoundedSemaphore(room)
-        self._socket = NodeSocket(self._receive)
+        self._inbox: _Inbox | None = None
 
-    def address(self) -> Address:
-        """Return where it listens, within Ray's own directory on this node."""
-        return self._socket.address
+    def begin(self, room: int) -> Address:
+        """Make ready for a hand-over, and return where it listens, within Ray's own directory on this node.
+
+        Args:
+            room: so many blocks that are not small may be in the store at a time; beyond that the senders, and so
+                Spark, are held back.
+        """
+        self.end()
+        self._inbox = _Inbox(room, self._numbers)
+        return self._inbox.address
 
     def labels(self) -> Iterator[BlockLabel | BrokenOff]:
         """Yield the label of each block, until `stop` is called and all is given out."""
+        assert self._inbox is not None
+        yield from self._inbox.labels()
+
+    def stored(self, numbers: Sequence[int]) -> list[ray.ObjectRef[Any]] | None:
+        """Return the blocks of these numbers, or None if one has been forgotten."""
+        return self._inbox.stored(numbers) if self._inbox is not None else None
+
+    def forget(self, numbers: Sequence[int]) -> None:
+        """Let go of the blocks of these numbers."""
+        if self._inbox is not None:
+            self._inbox.forget(numbers)
+
+    def stop(self) -> None:
+        """Take no further senders, and end `labels` after what has been acknowledged; safe to call again."""
+        if self._inbox is not None:
+            self._inbox.stop()
+
+    def end(self) -> None:
+        """Let go of all that is left of a hand-over, and of attempts that still send."""
+        inbox, self._inbox = self._inbox, None
+        if inbox is not None:
+            inbox.end()
+
+
+class _Inbox:
+    """Listens on a Unix socket, for one hand-over, and puts every block that its senders fill into the object store."""
+
+    def __init__(self, room: int, numbers: Iterator[int]) -> None:
+        self._labels: queue.SimpleQueue[BlockLabel | BrokenOff | None] = queue.SimpleQueue()
+        self._stored: dict[int, tuple[BlockLabel, ray.ObjectRef[Any]]] = {}
+        self._numbers = numbers
+        self._room = threading.Semaphore(room)
+        self._ended = False
+        self._socket = NodeSocket(self._receive)
+
+    @property
+    def address(self) -> Address:
+        return self._socket.address
+
+    def labels(self) -> Iterator[BlockLabel | BrokenOff]:
         while (label := self._labels.get()) is not None:
             yield label
 
     def stored(self, numbers: Sequence[int]) -> list[ray.ObjectRef[Any]] | None:
-        """Return the blocks of these numbers, or None if one has been forgotten."""
         found = [self._stored.get(number) for number in numbers]
         blocks = [one[1] for one in found if one is not None]
         return blocks if len(blocks) == len(found) else None
 
     def forget(self, numbers: Sequence[int]) -> None:
-        """Let go of the blocks of these numbers."""
         for number in numbers:
-            label, _ = self._stored.pop(number)
-            if not label.is_small:
+            found = self._stored.pop(number, None)
+            if found is not None and not found[0].is_small:
                 self._room.release()
 
     def stop(self) -> None:
-        """Take no further senders, and end `labels` after what has been acknowledged; safe to call again."""
         if self._socket.close():
             self._labels.put(None)
+
+    def end(self) -> None:
+        self.stop()
+        self._ended = True
+        self._socket.hang_up()
+        self.forget([*self._stored])  # who waits for room is let in, and finds that all has ended
 
     def _receive(self, connection: socket.socket) -> None:
         """Take one attempt's rows. One that breaks off is never acknowledged, so its blocks are never used."""
         task: dict[str, int] = {}
-        with connection:
-            stream = ReadFromSocket(connection)
-            try:
-                task = json.loads(stream.read_line())
-                sequence = count()
-                for group, block in filled_blocks(stream):
-                    self._put(block, **task, sequence=next(sequence), group=group)
-                    del block  # not to be held while the next one fills, as enumerate would
-                connection.sendall(ACKNOWLEDGED)
-            # The sender failed, and Spark knows; or the object store did, and Spark will, as nothing is acknowledged.
-            except (OSError, pa.ArrowInvalid, ValueError, ray.exceptions.RayError):
-                if task:
-                    self._labels.put(BrokenOff(**task))
+        stream = ReadFromSocket(connection)
+        try:
+            task = json.loads(stream.read_line())
+            sequence = count()
+            for group, block in filled_blocks(stream):
+                self._put(block, **task, sequence=next(sequence), group=group)
+                del block  # not to be held while the next one fills, as enumerate would
+            connection.sendall(ACKNOWLEDGED)
+        # The sender failed, and Spark knows; or the object store did, and Spark will, as nothing is acknowledged.
+        except (OSError, pa.ArrowInvalid, ValueError, ray.exceptions.RayError):
+            if task:
+                self._labels.put(BrokenOff(**task))
 
     def _put(self, block: pa.Table, partition: int, attempt: int, sequence: int, group: str) -> None:
         size = block.num_rows, block.nbytes, block.schema
@@ -139,8 +183,10 @@ class Receiver:
         if not label.is_small:
             self._room.acquire()
         try:
+            if self._ended:
+                raise ConnectionAbortedError("the hand-over has ended")
             self._stored[label.number] = label, ray.put(block)
-        except ray.exceptions.RayError:
+        except (OSError, ray.exceptions.RayError):
             if not label.is_small:
                 self._room.release()
             raise

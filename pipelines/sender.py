@@ -42,7 +42,7 @@ class Sender:
         return [self._table(number).schema for number in numbers]
 
     def _answer(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rwb") as stream:
+        with connection.makefile("rwb") as stream:
             try:
                 request = Request.from_json(stream.readline())
                 table: pa.Table | None = None

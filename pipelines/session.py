@@ -20,6 +20,7 @@ from pyspark.sql import SparkSession
 from pipelines import preflight
 from pipelines.class_archive import with_class_archive
 from pipelines.errors import PreflightError, SessionError
+from pipelines.idle_receivers import end_idle
 from pipelines.interruption import undisturbed
 from pipelines.java import Java, find_java
 from pipelines.log import run_log
@@ -168,6 +169,7 @@ class Session:
         spark, self._spark = self._spark, None
         try:
             self._at_release.close()
+            end_idle()
         finally:
             if spark is not None:
                 spark.stop(failed=failed)

@@ -65,16 +65,15 @@ class StreamReceiver:
         self._socket.close()
 
     def _receive(self, connection: socket.socket) -> None:
-        with connection:
-            stream = ReadFromSocket(connection)
-            try:
-                partition = json.loads(stream.read_line())["partition"]
-                self._take(partition, stream)
-                connection.sendall(ACKNOWLEDGED)
-            except HandoffError as error:
-                self._given.put(error)
-            except (OSError, pa.ArrowInvalid, ValueError):
-                return  # the sender failed, and Spark knows
+        stream = ReadFromSocket(connection)
+        try:
+            partition = json.loads(stream.read_line())["partition"]
+            self._take(partition, stream)
+            connection.sendall(ACKNOWLEDGED)
+        except HandoffError as error:
+            self._given.put(error)
+        except (OSError, pa.ArrowInvalid, ValueError):
+            return  # the sender failed, and Spark knows
 
     def _take(self, number: int, stream: ReadFromSocket) -> None:
         with self._lock:

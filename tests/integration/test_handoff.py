@@ -6,6 +6,7 @@ import os
 import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 from pyspark import TaskContext
+from ray.data import ActorPoolStrategy
+from ray.util.state import list_actors
 
 from connectors.errors import BadRowError
 from connectors.spark import spark_to_arrow_schema
@@ -212,23 +215,50 @@ class TestStreaming:
             to_ray(frame.mapInArrow(fail_for_good, frame.schema), streaming=True).materialize()
 
 
+class TestReceivers:
+    def test_those_of_one_hand_over_serve_the_next_and_end_with_spark(self, session: Session) -> None:
+        to_ray(session.spark.range(10))
+        first = receiver_processes()
+        assert to_ray(session.spark.range(1000)).sum("id") == 499_500
+        assert receiver_processes() == first
+        assert len(first) == 1
+
+        session.release_spark()
+
+        assert wait_until(lambda: not receiver_processes(), 20.0)
+
+    def test_one_that_was_lost_meanwhile_is_replaced(self, spark: SparkSession) -> None:
+        to_ray(spark.range(10))
+        (lost,) = receiver_processes()
+        psutil.Process(lost).kill()
+
+        assert to_ray(spark.range(1000)).sum("id") == 499_500
+        assert lost not in receiver_processes()
+
+    def test_hand_overs_beside_each_other_have_their_own(self, spark: SparkSession) -> None:
+        frames = [spark.range(0, 1000 * size, 1, 2) for size in (1, 2, 3)]
+        with ThreadPoolExecutor(len(frames)) as pool:
+            landed = list(pool.map(to_ray, frames))
+        assert [dataset.count() for dataset in landed] == [1000, 2000, 3000]
+        assert wait_until(lambda: len(receiver_processes()) == 1, 20.0)
+
+
 class TestRayDataAfterwards:
-    @pytest.mark.soak
-    def test_reads_and_makes_actors_on_the_workers_that_took_part_twenty_times(
-        self, spark: SparkSession, tmp_path: Path
+    # With one CPU free, as beside Spark here, Ray Data does not get on, with or without a hand-over: it lists files in
+    # a task of a whole CPU, of which the actors that wait for the files hold a part.
+    @pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.soak)])
+    def test_reads_and_makes_actors_on_the_workers_that_took_part(
+        self, session: Session, tmp_path: Path, times: int
     ) -> None:
         pq.write_table(pa.table({"n": range(100)}), tmp_path / "numbers.parquet")
-        handed_over = to_ray(spark.range(1000))
+        handed_over = to_ray(session.spark.range(1000))
         took_part = ray_workers()
+        session.release_spark()
 
         used: set[int] = set()
-        for _ in range(20):
-            read = ray.data.read_parquet(str(tmp_path), num_cpus=0.25)
-            seen = (
-                read.map_batches(with_process, num_cpus=0.25)
-                .map_batches(Twice, concurrency=1, num_cpus=0.25)
-                .take_all()
-            )
+        for _ in range(times):
+            read = ray.data.read_parquet(str(tmp_path)).map_batches(with_process)
+            seen = read.map_batches(Twice, compute=ActorPoolStrategy(size=1), num_cpus=0.5).take_all()
             assert sorted(row["n"] for row in seen) == list(range(0, 200, 2))
             used |= {row["process"] for row in seen}
 
@@ -245,6 +275,12 @@ class Twice:
 
 def with_process(batch: dict[str, Any]) -> dict[str, Any]:
     return {**batch, "process": [os.getpid()] * len(batch["n"])}
+
+
+def receiver_processes() -> set[int]:
+    """Return the processes of the living receivers."""
+    actors = list_actors(ray.get_runtime_context().gcs_address, detail=True, limit=1000)
+    return {actor.pid for actor in actors if actor.class_name == "Receiver" and actor.state == "ALIVE"}
 
 
 def ray_workers() -> set[int]:

@@ -28,7 +28,7 @@ class Traces:
     Attributes:
         marker: a text that every row has that is handed over.
         since: when it was looked at, as files have it.
-        receivers: the living actors that receive.
+        receivers: how many actors receive, beside the one of each node that waits for the next hand-over.
         sockets: those in Ray's directory.
         orphans: Python workers of Spark's whose executor has gone.
         stored: bytes of the object store that are taken, spilled ones included.
@@ -36,7 +36,7 @@ class Traces:
 
     marker: str
     since: float
-    receivers: frozenset[str]
+    receivers: int
     sockets: frozenset[str]
     orphans: frozenset[int]
     stored: int
@@ -45,7 +45,7 @@ class Traces:
     def of(cls, marker: str) -> Traces:
         """Look at them now."""
         now = time.time()
-        return cls(marker, now, frozenset(receivers()), frozenset(sockets()), frozenset(orphans()), stored())
+        return cls(marker, now, receivers(), frozenset(sockets()), frozenset(orphans()), stored())
 
     def more(self) -> dict[str, object]:
         """Return what is there that was not before; waits while what is on its way out goes."""
@@ -57,7 +57,7 @@ class Traces:
         gc.collect()
         now = Traces.of(self.marker)
         found = {
-            "receivers": now.receivers - self.receivers,
+            "receivers": max(0, now.receivers - self.receivers),
             "sockets": now.sockets - self.sockets,
             "orphans": now.orphans - self.orphans,
             "stored": max(0, now.stored - self.stored),
@@ -65,10 +65,11 @@ class Traces:
         return {name: what for name, what in found.items() if what}
 
 
-def receivers() -> list[str]:
+def receivers() -> int:
+    """Return how many actors receive; one on each node waits for the next hand-over."""
     address = ray.get_runtime_context().gcs_address
     actors = list_actors(address, filters=[("class_name", "=", "Receiver"), ("state", "=", "ALIVE")])
-    return [actor.actor_id for actor in actors]
+    return max(0, len(actors) - sum(node["Alive"] for node in ray.nodes()))
 
 
 def sockets() -> set[str]:
