@@ -33,6 +33,7 @@ from pipelines.session_options import SessionOptions
 from pipelines.spark_settings import DRIVER_FLAGS, give_secrets, spark_settings
 
 _STOP_SECONDS = 30.0
+_EXECUTORS = "spark.executor.instances"
 
 
 class SparkApplication:
@@ -120,7 +121,7 @@ class SparkApplication:
         return bool(ray.available_resources().get("CPU", 0.0) >= expected)
 
     def _bring_up(self) -> None:
-        self._cluster = SparkCluster(
+        self._cluster = _Cluster(
             self._name,
             self._options.executors,
             self._options.executor_cores,
@@ -214,6 +215,20 @@ class SparkApplication:
             f"{what} within {self._options.start_timeout:.0f} s (start_timeout); the cluster may be full, a node's "
             f"Java may be missing, or the machine slow: see `ray status`, and the JVMs' output in {self._log}"
         )
+
+
+class _Cluster(SparkCluster):  # type: ignore[misc]
+    """RayDP's cluster, whose master is not told how many executors there are to be, as only the driver asks for them.
+
+    A master that knows starts no executor in the place of one that Ray had restarted once, as it counts that one twice.
+    """
+
+    def _set_up_master(self, resources: dict[str, float], kwargs: dict[Any, Any] | None) -> None:
+        executors = self._configs.pop(_EXECUTORS)
+        try:
+            super()._set_up_master(resources, kwargs)
+        finally:
+            self._configs[_EXECUTORS] = executors
 
 
 def _plan_a_query(session: SparkSession) -> None:
