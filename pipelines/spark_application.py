@@ -27,13 +27,16 @@ from raydp.spark import SparkCluster
 
 from pipelines.class_archive import record_classes
 from pipelines.errors import PipelineError, SessionError
+from pipelines.executor_watch import ExecutorWatch
 from pipelines.java import Java
-from pipelines.ray_cluster import wait_until
+from pipelines.ray_cluster import remove_from_nodes, wait_until
 from pipelines.session_options import SessionOptions
 from pipelines.spark_settings import DRIVER_FLAGS, give_secrets, spark_settings
 
 _STOP_SECONDS = 30.0
 _EXECUTORS = "spark.executor.instances"
+# Scala's name for a field of RayDP's that is private to its package.
+_APPLICATION = "org$apache$spark$scheduler$cluster$raydp$RayCoarseGrainedSchedulerBackend$$appId"
 
 
 class SparkApplication:
@@ -55,6 +58,8 @@ class SparkApplication:
         self._cluster: SparkCluster | None = None
         self._starting: threading.Thread | None = None
         self._given_up = threading.Event()
+        self._directory: str | None = None
+        self._watch: ExecutorWatch | None = None
         # Where Spark's catalog of its own keeps tables; it makes the directory whether there are any or not.
         self._warehouse = Path("spark-warehouse").absolute()
         self._warehouse_is_new = not self._warehouse.exists()
@@ -88,6 +93,7 @@ class SparkApplication:
         assert self.session is not None
         if not wait_until(self._executors_are_there, deadline - time.monotonic()):
             raise SessionError(self._too_slow(f"{self._options.executors} executors did not register"))
+        self._watch = ExecutorWatch(self.session.sparkContext, self._options.executors)
 
     def stop(self, *, failed: bool = False) -> None:
         """End the application and its JVMs, and wait until Ray has the executors' CPUs back.
@@ -96,6 +102,8 @@ class SparkApplication:
             failed: something went wrong, or was interrupted: the classes that it has loaded are not worth recording.
         """
         self._given_up.set()
+        if self._watch is not None:
+            self._watch.stop()
         deadline = time.monotonic() + _STOP_SECONDS
         while True:
             # A start that was given up may be bringing the next process up, so what there is is ended until it ends.
@@ -111,6 +119,8 @@ class SparkApplication:
                 break
             self._starting.join(0.2)
         wait_until(self._cpus_are_back, _STOP_SECONDS)
+        if self._directory is not None:
+            remove_from_nodes(self._directory)  # what executors that were killed had there, such as shuffled rows
         if self._warehouse_is_new:
             with suppress(OSError):  # it is not there, or tables are in it
                 self._warehouse.rmdir()
@@ -134,6 +144,7 @@ class SparkApplication:
         gateway = self._launch(self._cluster)
         conf = self._conf(self._cluster).setMaster(self._cluster.get_cluster_url())
         session = SparkSession(SparkContext(conf=conf, gateway=gateway))
+        self._directory = _directory_of(session)
         give_secrets(session, self._options)
         _plan_a_query(session)
         self.session = session
@@ -215,6 +226,16 @@ class SparkApplication:
             f"{what} within {self._options.start_timeout:.0f} s (start_timeout); the cluster may be full, a node's "
             f"Java may be missing, or the machine slow: see `ray status`, and the JVMs' output in {self._log}"
         )
+
+
+def _directory_of(session: SparkSession) -> str:
+    """Return the name of the directory, within Ray's own on each node, in which RayDP's executors work.
+
+    It is the id that RayDP's master knows the application by; Spark's own for it is another.
+    """
+    backend: Any = session.sparkContext._jsc.sc().schedulerBackend()
+    name: str = getattr(backend, _APPLICATION)().get()
+    return name
 
 
 class _Cluster(SparkCluster):  # type: ignore[misc]

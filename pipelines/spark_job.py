@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
 
-from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
+from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark import InheritableThread, SparkContext
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Row
@@ -21,15 +19,11 @@ STALL_SECONDS = 120.0
 
 _LOOK_SECONDS = 0.2
 _CANCEL_SECONDS = 60.0
-# Ray brings a killed executor back within a few seconds; one that is missing for so long does not come by itself.
-_MISSING_SECONDS = 15.0
 _ANEW = "bring a new Spark up: session.release_spark(), then session.start_spark()"
 
 
 def collect(frame: DataFrame, description: str, watch: Callable[[], None] = lambda: None) -> list[Row]:
     """Compute a small frame and return its rows.
-
-    Executors that are lost meanwhile, and do not come back, are replaced where the cluster has room.
 
     Args:
         frame: what to compute.
@@ -85,24 +79,17 @@ def _driver_gone(error: BaseException) -> _DriverGoneError:
 
 
 class _Progress:
-    """Sees to it that a job gets on.
-
-    RayDP has Ray start a killed executor's actor again, but lets go of its handle, so that Ray ends the actor for good
-    when the master's JVM next collects garbage; and it asks for no other. So that is done here.
-    """
+    """Sees to it that a job gets on."""
 
     def __init__(self, context: SparkContext, group: str, description: str) -> None:
         self._context, self._group, self._description = context, group, description
-        self._executors = int(context.getConf().get("spark.executor.instances", "0"))
-        self._busy = self._complete = time.monotonic()
-        self._asked = 0
+        self._busy = time.monotonic()
 
     def check(self) -> None:
-        """Have missing executors replaced, and raise SessionError if the job does not get on."""
+        """Raise SessionError if the job does not get on."""
         try:
             if self._context._jsc is None:
                 raise ConnectionError("it was stopped")
-            self._replace_executors(time.monotonic())
             if _has_tasks(self._context, self._group):
                 self._busy = time.monotonic()
         except (Py4JError, OSError) as error:
@@ -112,20 +99,6 @@ class _Progress:
                 f"no Spark task has run for {STALL_SECONDS:.0f} s ({self._description}): the executors are gone, or "
                 f"none was given; see `ray status` and the session's log, and {_ANEW}"
             )
-
-    def _replace_executors(self, now: float) -> None:
-        jvm: Any = self._context._jvm
-        driver = self._context._jsc.sc()
-        # The map counts the driver's own block manager too.
-        living = driver.getExecutorMemoryStatus().size() - 1
-        if living >= self._executors:
-            self._complete, self._asked = now, 0
-        elif now - self._complete > _MISSING_SECONDS * (1 + 2 * self._asked) and (not self._asked or not living):
-            # The master goes on counting an executor that ended before it had reported itself, so that it must be asked
-            # for more than there are to be. While some are living, that may be because there is no room for others.
-            with suppress(Py4JJavaError):  # the master does not answer, and the deadline will end the job
-                driver.requestTotalExecutors(self._executors + self._asked, 0, jvm.scala.collection.immutable.HashMap())
-            self._asked += 1
 
 
 def _has_tasks(context: SparkContext, group: str) -> bool:
