@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 
 Listener = Callable[[str, int], None]
 
-BLOCK_ROWS = 256
-"""Rows a block on small data: a second or two of encoding on one core, so progress shows and actors finish together."""
+BLOCK_ROWS = 128
+"""Rows a block on small data: a few seconds of encoding on one core, so progress shows and actors finish together."""
+
+ACTOR_ROWS = 256
+"""Rows that are worth an actor: fewer are encoded before another one has loaded the model."""
 
 MAX_BLOCKS = 256
 """Shuffling moves blocks in times blocks out pieces; with this many, 100 GB of text are some 200,000 of them."""
@@ -88,9 +91,9 @@ def to_vectors(splits: list[Dataset], model: Model, listener: Listener) -> list[
 
 
 def actors_for(rows: int) -> int:
-    """Return how many one-CPU actors to share rows out to: one a free CPU, while each has a block."""
+    """Return how many one-CPU actors to share rows out to: one a free CPU, while each has enough to do."""
     free = int(ray.available_resources().get("CPU", 1))
-    return max(1, min(free, math.ceil(rows / BLOCK_ROWS)))
+    return max(1, min(free, math.ceil(rows / ACTOR_ROWS)))
 
 
 @contextmanager

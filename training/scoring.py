@@ -14,7 +14,7 @@ from ray.data import ActorPoolStrategy, Dataset
 
 from training.evaluation import Mistake
 from training.labels import LABEL
-from training.preparation import BLOCK_ROWS, actors_for
+from training.preparation import actors_for, shuffle
 from training.rows import ROW_ID, TEXT
 
 if TYPE_CHECKING:
@@ -40,18 +40,22 @@ class Scored:
 
 
 def score_rows(model: Model, rows: Dataset, listener: Callable[[str, int], None]) -> Scored:
-    """Return what the model makes of labelled rows; texts stay where they are, but for those of mistakes."""
+    """Return what the model makes of labelled rows; of their texts, only those of mistakes come back.
+
+    The rows are dealt out in small blocks first: a test split is often one block, which would keep one actor busy and
+    the others waiting.
+    """
     labels: list[str] = []
     probabilities = [np.zeros((0, len(model.labels)), np.float32)]
     mistakes: list[Mistake] = []
     listener("evaluating", 0)
-    scored = rows.map_batches(
+    scored = shuffle(rows, seed=0).map_batches(
         _Scorer,
         fn_constructor_args=(ray.put(model),),
         compute=ActorPoolStrategy(size=actors_for(rows.count())),
         num_cpus=1,
         batch_format="pyarrow",
-        batch_size=BLOCK_ROWS,
+        batch_size=None,
     )
     batches: Iterable[pa.Table] = scored.iter_batches(batch_format="pyarrow", batch_size=None)
     for batch in batches:
