@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -20,6 +21,12 @@ _OF_THIRD_PARTIES = (
     "ignore:distutils Version classes are deprecated:DeprecationWarning",
     "ignore::DeprecationWarning:ray.data.context",
 )
+
+# A slow machine is no fault of a test's, and the temporary directory of one may serve all of its examples.
+settings.register_profile(
+    "headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("headrace")
 
 
 def pytest_configure(config: pytest.Config) -> None:

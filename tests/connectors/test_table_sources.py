@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -186,14 +186,14 @@ class TestCsv:
         with pytest.raises(ValidationError):
             Csv.model_validate({"path": "a.csv", **options})
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=60)
     @given(st.lists(st.text(st.sampled_from('ab,"\n\r\\ é'), min_size=1), min_size=1, max_size=20))
     def test_any_text_that_is_quoted_comes_back(self, tmp_path: Path, texts: list[str]) -> None:
         records = "".join('"' + text.replace('"', '""') + '"\n' for text in texts)
         rows, bad = read(Csv(path=_write(tmp_path / "a.csv", "text\n" + records)))
         assert ([row["text"] for row in rows], bad) == (texts, [])
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=100)
     @given(st.binary(max_size=200))
     def test_no_bytes_make_it_lose_a_line_or_raise(self, tmp_path: Path, data: bytes) -> None:
         path = _write(tmp_path / "a.csv", b"text\n" + data + b"\nlast\n")

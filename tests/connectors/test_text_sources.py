@@ -6,7 +6,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -101,7 +101,7 @@ class TestTextLines:
         with pytest.raises(BadRowError, match=r"a\.txt, position 2: .*undecodable.*quarantine"):
             read(TextLines(path=str(path), on_bad_rows="fail"))
 
-    @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=8)
     @given(lengths=st.lists(st.integers(0, 400_000), min_size=10, max_size=40), newline=st.sampled_from(["\n", "\r\n"]))
     def test_a_split_file_gives_every_line_once_under_its_number(
         self, tmp_path: Path, lengths: list[int], newline: str

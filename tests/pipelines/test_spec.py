@@ -229,7 +229,7 @@ def test_sections_may_be_left_empty() -> None:
     assert parse("name: x\nsource:\nsteps:\ntrain:\nsink:\n") == Pipeline(name="x")
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.builds(WordCount, min=st.integers(0, 9))

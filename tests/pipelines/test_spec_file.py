@@ -103,7 +103,7 @@ PLAIN = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(min_size=1), PLAIN, max_size=4))
 def test_plain_data_comes_back_from_yaml_as_it_was(document: dict[str, Any]) -> None:
     read = read_yaml(write_yaml(document), "x")
