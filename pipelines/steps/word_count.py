@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from connectors.source import TEXT
@@ -20,6 +22,18 @@ _LETTER = rf"[^\s\p{{Z}}\p{{P}}\p{{S}}\p{{C}}\p{{M}}{_UNSPACED}{_KATAKANA}]"
 
 WORD = rf"[{_UNSPACED}]\p{{M}}*|[{_KATAKANA}]+|{_SPACED}*{_LETTER}{_SPACED}*"
 """What counts as one word, as a regular expression in RE2's syntax; see `WordCount`."""
+
+_SPACE, _OTHER, _LETTER_OR_DIGIT = 0, 1, 2
+
+
+def _ascii_classes() -> NDArray[np.uint8]:
+    classes = np.full(256, _OTHER, np.uint8)
+    classes[[ord(character) for character in " \t\n\f\r"]] = _SPACE  # RE2's \s
+    classes[[byte for byte in range(128) if chr(byte).isalnum()]] = _LETTER_OR_DIGIT
+    return classes
+
+
+_ASCII_CLASSES = _ascii_classes()
 
 
 class WordCount(RowStep):
@@ -49,8 +63,37 @@ class WordCount(RowStep):
 
     def apply(self, batch: pa.RecordBatch) -> Outcome:
         """Return the rows whose texts are neither too short nor too long."""
-        words = pc.count_substring_regex(batch.column(TEXT), WORD)
+        words = count_words(batch.column(TEXT))
         rules = pc.if_else(pc.less(words, self.min), "too_few_words", pa.scalar(None, pa.string()))
         if self.max is not None:
             rules = pc.if_else(pc.greater(words, self.max), "too_many_words", rules)
         return Outcome.mark(batch, rules, words)
+
+
+def count_words(texts: pa.Array) -> pa.Array:
+    """Return how many matches of `WORD` there are in each text, int32; null for a null.
+
+    Where all texts are ASCII, which a look at their bytes tells, they are counted several times faster than by the
+    expression: a word is a run of what is no space, and holds a letter or a digit.
+    """
+    _, offsets, data = texts.buffers()
+    if not len(texts) or data is None:
+        return pc.count_substring_regex(texts, WORD)
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    bytes_ = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
+    if bytes_.size and bytes_.max() >= 128:
+        return pc.count_substring_regex(texts, WORD)
+    classes = _ASCII_CLASSES[bytes_]
+    # One more at the end, so that the end of the last text may begin something.
+    begins = np.zeros(bytes_.size + 1, bool)
+    begins[1:-1] = classes[:-1] == _SPACE
+    begins[ends - ends[0]] = True
+    begins[:-1] &= classes != _SPACE
+    begins[-1] = False
+    runs = np.flatnonzero(begins)
+    # A run of what is no space counts if there is a letter or digit in it, the greatest class.
+    counting = np.maximum.reduceat(classes, runs) == _LETTER_OR_DIGIT if runs.size else np.zeros(0, bool)
+    words = np.concatenate(([0], np.cumsum(counting, dtype=np.int32)))
+    places = np.searchsorted(runs, ends - ends[0])
+    counts = (words[places[1:]] - words[places[:-1]]).astype(np.int32)
+    return pa.array(counts, mask=np.asarray(texts.is_null())) if texts.null_count else pa.array(counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -107,12 +108,14 @@ def stored() -> int:
 def files_since(since: float) -> Iterator[Path]:
     """Yield files outside the object store that were written since then."""
     for root in _ROOTS:
-        for path in root.rglob("*"):
-            try:
-                if path.is_file() and path.stat().st_mtime >= since and not path.name.startswith("plasma"):
-                    yield path
-            except OSError:
-                continue  # gone since
+        # Unlike `Path.rglob`, this passes over directories that are gone when it comes to them.
+        for directory, _, names in os.walk(root):
+            for path in (Path(directory, name) for name in names):
+                try:
+                    if path.is_file() and path.stat().st_mtime >= since and not path.name.startswith("plasma"):
+                        yield path
+                except OSError:
+                    continue  # gone since
 
 
 def holds(path: Path, marker: bytes) -> bool:

@@ -3,10 +3,12 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipelines.steps import WordCount
-from pipelines.steps.word_count import WORD
+from pipelines.steps.word_count import WORD, count_words
 
 
 def batch_of(*texts: str) -> pa.RecordBatch:
@@ -68,3 +70,13 @@ def test_a_max_below_the_min_is_an_error() -> None:
 def test_a_negative_bound_is_an_error() -> None:
     with pytest.raises(ValidationError, match="greater than or equal to 0"):
         WordCount(min=-1)
+
+
+_ASCII = st.text(st.characters(max_codepoint=127), max_size=12) | st.text(" \t\n\x0b\x0c\r\x1c\x00-'.a1Z_", max_size=12)
+
+
+@given(st.lists(st.none() | _ASCII | st.just("泉 b"), max_size=8), st.integers(0, 3), st.booleans())
+def test_ascii_is_counted_as_the_expression_counts_it(texts: list[str | None], skip: int, ascii_only: bool) -> None:
+    kept = [text for text in texts if text is None or text.isascii()] if ascii_only else texts
+    column = pa.array(kept, pa.string()).slice(skip)
+    assert count_words(column).equals(pc.count_substring_regex(column, WORD))
