@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Listener = Callable[[str, int], None]
 
 BLOCK_ROWS = 128
-"""Rows a block on small data: a few seconds of encoding on one core, so progress shows and actors finish together."""
+"""Rows a block on small data: few enough that progress shows, and that actors which encode them finish together."""
 
 ACTOR_ROWS = 256
 """Rows that are worth an actor: fewer are encoded before another one has loaded the model."""
