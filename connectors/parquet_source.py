@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -121,7 +122,7 @@ class ParquetSource(PartitionedSource):
         for group in partition.groups:
             position = group.first_row
             for table in _batches(group, partition.found, layout.sources):
-                positions = pa.array(range(position, position + table.num_rows), pa.int64())
+                positions = pa.array(np.arange(position, position + table.num_rows))
                 position += table.num_rows
                 yield from layout.rows(table, positions, origin=group.file.address, name=group.file.name)
 
