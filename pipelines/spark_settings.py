@@ -24,8 +24,8 @@ _DEFAULTS = {
 # The master and the driver only coordinate, and live briefly: the first compiler alone brings them up in
 # 0.72-0.82 x the time. Executors keep both compilers.
 _COORDINATOR_FLAGS = "-XX:TieredStopAtLevel=1"
-# Rows leave an executor's JVM soon after they came, for Python; a young generation of G1's own choice, six tenths of the
-# heap, takes 0.5 GB more of the machine and hands over no faster.
+# Rows leave an executor's JVM soon after they came, for Python. The young generation that G1 chooses by itself, six
+# tenths of the heap, takes 0.5 GB more of the machine and hands over no faster.
 _YOUNG_SHARE = 8
 _LEAST_YOUNG_BYTES = 128 * 2**20
 DRIVER_FLAGS = "spark.driver.extraJavaOptions"

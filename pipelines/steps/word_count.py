@@ -111,7 +111,7 @@ def _counting(classes: NDArray[np.uint8], runs: NDArray[np.intp]) -> NDArray[np.
         classes: of the characters.
         runs: where each begins.
     """
-    counting = classes[runs] == _LETTER_OR_DIGIT
+    counting: NDArray[np.bool_] = classes[runs] == _LETTER_OR_DIGIT
     others = np.flatnonzero(~counting)
     if others.size:
         ends = np.append(runs[1:], classes.size)[others]
