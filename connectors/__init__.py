@@ -10,6 +10,7 @@ from connectors.csv_sink import CsvSink
 from connectors.csv_source import Csv
 from connectors.errors import (
     BadRowError,
+    ConnectionCutError,
     ConnectorError,
     EmptySourceError,
     SecretError,
@@ -24,6 +25,8 @@ from connectors.json_lines_source import JsonLines
 from connectors.memory import Memory
 from connectors.parquet_sink import ParquetSink
 from connectors.parquet_source import ParquetSource
+from connectors.postgres_sink import PostgresSink
+from connectors.postgres_source import Postgres
 from connectors.secret import Secret
 from connectors.sink import Receipt, Sink
 from connectors.source import BadRow, Partition, PartitionedSource, Plan, Source, SparkSource
@@ -34,6 +37,7 @@ from connectors.text_lines import TextLines
 __all__ = [
     "BadRow",
     "BadRowError",
+    "ConnectionCutError",
     "ConnectorError",
     "Csv",
     "CsvSink",
@@ -46,6 +50,8 @@ __all__ = [
     "Partition",
     "PartitionedSource",
     "Plan",
+    "Postgres",
+    "PostgresSink",
     "Receipt",
     "Secret",
     "SecretError",

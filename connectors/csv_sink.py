@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as pcsv
 from pydantic import field_validator
+from typing_extensions import Self
 
 from connectors.errors import SinkError
 from connectors.file_sink import SUFFIXES, Compression, DirectoryOption, FileTarget, Mode
@@ -61,9 +62,17 @@ class CsvSink(Sink):
         """Publish the receipts' files; see `Sink.commit`."""
         self._target().commit(commit_id, receipts, cursor)
 
+    def is_committed(self, commit_id: str) -> bool:
+        """Tell whether the commit ended; see `Sink.is_committed`."""
+        return self._target().is_committed(commit_id)
+
     def abort(self, commit_id: str) -> None:
         """Clear the commit's staging; see `Sink.abort`."""
         self._target().abort(commit_id)
+
+    def replacing(self) -> Self:
+        """Return the sink in the mode ``overwrite``; see `Sink.replacing`."""
+        return self.model_copy(update={"mode": "overwrite"})
 
     def _target(self) -> FileTarget:
         return FileTarget(Path(self.path), self.mode, f".csv{SUFFIXES[self.compression]}")

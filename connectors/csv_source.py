@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import field_validator, model_validator
 from typing_extensions import Self
 
 from connectors.batches import gather
 from connectors.columns import ColumnNames, Layout
 from connectors.csv_records import Dialect, Record, read_records
-from connectors.errors import EmptySourceError, SourceError, SourceSchemaError
+from connectors.errors import EmptySourceError, SourceSchemaError
+from connectors.file_source import FileSource
 from connectors.lines import Fault, LineEncoding
 from connectors.partition import FilePart, FilePartition, divide
 from connectors.paths import File, PathOption, find_files
-from connectors.source import BadRow, Partition, PartitionedSource, Plan
+from connectors.source import BadRow, Partition
 
 
-class Csv(PartitionedSource):
+class Csv(FileSource):
     """Files of comma-separated (or otherwise separated) records; all columns are strings.
 
     Fields may be quoted and then hold delimiters and newlines. An empty field is null. Empty lines are no records. A
@@ -74,19 +73,13 @@ class Csv(PartitionedSource):
         """Return the columns of the first file that is not empty; see `PartitionedSource.read_schema`."""
         return self._layout(self._found(find_files(self.path))).schema
 
-    @contextmanager
-    def plan(
-        self,
-        *,
-        since: str | None = None,
-        columns: Sequence[str] | None = None,
-        predicate: pc.Expression | None = None,
-    ) -> Iterator[Plan]:
-        """Yield the files in groups; see `PartitionedSource.plan`. Reads the first header."""
-        if since is not None:
-            raise SourceError("Csv keeps no position, so it cannot read on from a cursor; leave 'since' out")
-        files = find_files(self.path)
-        yield Plan(divide(files, by_line=False, found=self._found(files)))
+    def list_files(self) -> list[File]:
+        """Return the files; see `FileSource.list_files`."""
+        return find_files(self.path)
+
+    def divide(self, new: Sequence[File], files: Sequence[File], **narrowed: object) -> Sequence[Partition]:
+        """Return the files in groups; reads the first header. See `FileSource.divide`."""
+        return divide(new, by_line=False, found=self._found(files))
 
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the records of a partition's files.

@@ -141,6 +141,11 @@ class FileTarget:
                 )
             self._clear_staging(commit_id)
 
+    def is_committed(self, commit_id: str) -> bool:
+        """Tell whether a commit ended; see `Sink.is_committed`."""
+        with self._faults():
+            return self._manifest(commit_id).exists()
+
     def abort(self, commit_id: str) -> None:
         """Undo a commit that did not end; see `Sink.abort`. What a finished commit published stays."""
         with self._faults():

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import field_validator
 
 from connectors.batches import gather
 from connectors.columns import ColumnNames, Layout
-from connectors.errors import EmptySourceError, SourceError, SourceSchemaError
+from connectors.errors import EmptySourceError, SourceSchemaError
+from connectors.file_source import FileSource
 from connectors.json_types import DriftError, coercer, describe, infer_schema, parse_type
 from connectors.lines import Fault, LineEncoding, decode, read_lines
 from connectors.options import Items
 from connectors.partition import FilePart, FilePartition, divide
 from connectors.paths import File, PathOption, find_files
-from connectors.source import BadRow, Partition, PartitionedSource, Plan
+from connectors.source import BadRow, Partition
 
 HEAD_ROWS = 1_000
 """How many records the types are inferred from; enough that a majority means something, read in milliseconds."""
@@ -27,7 +26,7 @@ HEAD_BYTES = 4 * 1024 * 1024
 """The head ends here at the latest, however few records that is."""
 
 
-class JsonLines(PartitionedSource):
+class JsonLines(FileSource):
     """Files of one JSON object a line.
 
     A line that is no JSON object, holds a value of another type than its column has, is not text in the encoding, or
@@ -64,19 +63,13 @@ class JsonLines(PartitionedSource):
         """Return the declared or inferred columns; see `PartitionedSource.read_schema`."""
         return self._layout(self._found(find_files(self.path))).schema
 
-    @contextmanager
-    def plan(
-        self,
-        *,
-        since: str | None = None,
-        columns: Sequence[str] | None = None,
-        predicate: pc.Expression | None = None,
-    ) -> Iterator[Plan]:
-        """Yield the files, large ones split between lines; see `PartitionedSource.plan`. Reads the head."""
-        if since is not None:
-            raise SourceError("JsonLines keeps no position, so it cannot read on from a cursor; leave 'since' out")
-        files = find_files(self.path)
-        yield Plan(divide(files, by_line=True, found=self._found(files)))
+    def list_files(self) -> list[File]:
+        """Return the files; see `FileSource.list_files`."""
+        return find_files(self.path)
+
+    def divide(self, new: Sequence[File], files: Sequence[File], **narrowed: object) -> Sequence[Partition]:
+        """Return the files, large ones split between lines; reads the head. See `FileSource.divide`."""
+        return divide(new, by_line=True, found=self._found(files))
 
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the records of a partition, one row each."""

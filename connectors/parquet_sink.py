@@ -9,6 +9,7 @@ from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from typing_extensions import Self
 
 from connectors.file_sink import DirectoryOption, FileTarget, Mode
 from connectors.sink import Receipt, Sink
@@ -42,9 +43,17 @@ class ParquetSink(Sink):
         """Publish the receipts' files; see `Sink.commit`."""
         self._target().commit(commit_id, receipts, cursor)
 
+    def is_committed(self, commit_id: str) -> bool:
+        """Tell whether the commit ended; see `Sink.is_committed`."""
+        return self._target().is_committed(commit_id)
+
     def abort(self, commit_id: str) -> None:
         """Clear the commit's staging; see `Sink.abort`."""
         self._target().abort(commit_id)
+
+    def replacing(self) -> Self:
+        """Return the sink in the mode ``overwrite``; see `Sink.replacing`."""
+        return self.model_copy(update={"mode": "overwrite"})
 
     def _target(self) -> FileTarget:
         return FileTarget(Path(self.path), self.mode, ".parquet")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,9 +12,10 @@ import pyarrow.parquet as pq
 
 from connectors.columns import ColumnNames, Layout
 from connectors.errors import EmptySourceError, SourceError, SourceSchemaError
+from connectors.file_source import FileSource
 from connectors.partition import MAX_PARTITION_BYTES
 from connectors.paths import File, PathOption, find_files, local_path
-from connectors.source import BATCH_BYTES, BadRow, Partition, PartitionedSource, Plan
+from connectors.source import BATCH_BYTES, BadRow, Partition
 
 if TYPE_CHECKING:
     import pyarrow.dataset as pds
@@ -60,11 +60,11 @@ class ParquetPartition(Partition):
     wanted: tuple[str, ...] | None
 
 
-class ParquetSource(PartitionedSource):
+class ParquetSource(FileSource):
     """Parquet files; a directory may be partitioned as Hive does it (``topic=sport/…``), which makes columns.
 
     A row without a text, or with a text that is not UTF-8, is a bad row; its position is its number in the file.
-    ``row_id`` is ``file:row`` unless `id_column` is given. `plan` leaves out the row groups that the predicate
+    ``row_id`` is ``file:row`` unless `id_column` is given. `divide` leaves out the row groups that the predicate
     excludes by their statistics or their path, and the columns that are not wanted, except ``row_id``, ``text`` and
     ``label``. Types that Spark lacks are widened, see `connectors.arrow_types`.
 
@@ -83,31 +83,32 @@ class ParquetSource(PartitionedSource):
 
     def read_schema(self) -> pa.Schema:
         """Return the columns of the first file, and of the paths; see `PartitionedSource.read_schema`."""
-        return self._layout(self._dataset(find_files(self.path)).schema).schema
+        return self._layout(self._dataset(self.list_files()).schema).schema
 
-    @contextmanager
-    def plan(
+    def list_files(self) -> list[File]:
+        """Return the files; see `FileSource.list_files`."""
+        return find_files(self.path)
+
+    def divide(
         self,
+        new: Sequence[File],
+        files: Sequence[File],
         *,
-        since: str | None = None,
         columns: Sequence[str] | None = None,
         predicate: pc.Expression | None = None,
-    ) -> Iterator[Plan]:
-        """Yield groups of row groups; see `PartitionedSource.plan`. Reads the footer of every file.
+    ) -> Sequence[Partition]:
+        """Return groups of row groups; see `FileSource.divide`. Reads the footer of every file.
 
         The predicate names columns as rows have them; one over a column that has another name in the files is not
         used.
         """
-        if since is not None:
-            raise SourceError("ParquetSource keeps no position, so it cannot read on from a cursor; leave 'since' out")
-        files = find_files(self.path)
-        dataset = self._dataset(files)
-        self._layout(dataset.schema)
+        found = self._dataset(files).schema
+        self._layout(found)
         wanted = None if columns is None else tuple(columns)
-        groups = list(_row_groups(dataset, files, _usable(predicate, dataset.schema)))
-        if predicate is None and not groups:
+        groups = list(_row_groups(self._dataset(new), new, _usable(predicate, found)))
+        if predicate is None and not groups and len(new) == len(files):
             raise EmptySourceError(f"{self.path} holds no row: every file in it is empty")
-        yield Plan(tuple(_partition(run, dataset.schema, wanted) for run in _runs(groups)))
+        return [_partition(run, found, wanted) for run in _runs(groups)]
 
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the rows of a partition's row groups.

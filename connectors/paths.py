@@ -51,12 +51,14 @@ class File:
         address: an absolute path, or a ``package:`` path; what `open_path` takes and what people are shown.
         name: names the file within its source, the same on every machine; row ids begin with it.
         size: bytes on disk, compressed if it is.
+        changed: when it was last changed, in nanoseconds since 1970.
         label: the label of every row in it; None where the rows bring their own or have none.
     """
 
     address: str
     name: str
     size: int
+    changed: int
     label: str | None = None
 
 
@@ -134,7 +136,8 @@ def name_apart(files: Sequence[File]) -> list[File]:
 
 def _file(path: Path, inside: str, root: str) -> File:
     address = f"{root.rstrip('/')}/{inside}"
-    return File(address, _shown(address if root.startswith(PACKAGE) else inside), path.stat().st_size)
+    found = path.stat()
+    return File(address, _shown(address if root.startswith(PACKAGE) else inside), found.st_size, found.st_mtime_ns)
 
 
 def _shown(name: str) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from connectors.errors import SinkError
+
 
 @dataclass(frozen=True)
 class Receipt:
@@ -65,5 +67,27 @@ class Sink(BaseModel, ABC):
         """
 
     @abstractmethod
+    def is_committed(self, commit_id: str) -> bool:
+        """Tell whether a commit has happened, as the target itself knows it; called in the driver.
+
+        This is how a run finds out what became of one that was cut short, so it must not be a guess: once `commit`
+        could have published a row that readers see and will go on to see, the answer is yes.
+
+        Raises:
+            SinkError: the target cannot be asked.
+        """
+
+    @abstractmethod
     def abort(self, commit_id: str) -> None:
         """Clear all staging of a commit that will not happen; safe to call at any time, and again."""
+
+    def replacing(self) -> Sink:
+        """Return the sink whose commit replaces all that the target holds, in the same transaction.
+
+        Raises:
+            SinkError: the target cannot do that.
+        """
+        raise SinkError(
+            f"{type(self).__name__} cannot replace what its target holds, as a full refresh wants; empty the target "
+            "yourself, and reset the pipeline's state"
+        )

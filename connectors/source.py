@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from connectors.errors import BadRowError
+from connectors.errors import BadRowError, SourceError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -104,6 +104,18 @@ class PartitionedSource(Source):
 
     on_bad_rows: Literal["quarantine", "fail"] = "quarantine"
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
+        """See to it that a source plans.
+
+        Raises:
+            TypeError: the class reads, and has neither `partitions` nor `plan`.
+        """
+        super().__pydantic_init_subclass__(**kwargs)
+        plans = cls.partitions is not PartitionedSource.partitions or cls.plan is not PartitionedSource.plan
+        if not plans and cls.read is not PartitionedSource.read:
+            raise TypeError(f"{cls.__name__} must define partitions() (or plan(), see PartitionedSource)")
+
     @abstractmethod
     def read_schema(self) -> pa.Schema:
         """Return the columns that `read` yields.
@@ -117,28 +129,45 @@ class PartitionedSource(Source):
             SourceSchemaError: a column that was asked for is absent.
         """
 
-    @abstractmethod
+    def partitions(self) -> Sequence[Partition]:
+        """Return disjoint parts that together are the whole; what a source defines that needs no more than that.
+
+        One that keeps positions, holds a snapshot open, or reads less where less is wanted overrides `plan` instead.
+
+        Raises:
+            SourceNotFoundError: there is nothing at the place named.
+            EmptySourceError: the place exists and holds nothing.
+        """
+        raise NotImplementedError
+
+    @contextmanager
     def plan(
         self,
         *,
         since: str | None = None,
         columns: Sequence[str] | None = None,
         predicate: pc.Expression | None = None,
-    ) -> AbstractContextManager[Plan]:
+    ) -> Iterator[Plan]:
         """Return a context manager that yields what is to be read; all reading happens before it exits.
 
-        A source whose store has snapshots holds one open in between.
+        A source whose store has snapshots holds one open in between. Here, it yields the `partitions`.
 
         Args:
             since: the cursor of an earlier plan: only what came after it is wanted. A source without positions
                 raises `SourceError` when one is given.
             columns: the columns that are wanted; a hint, so more may be read.
-            predicate: the rows that are wanted; a hint, so the caller filters again.
+            predicate: the rows that are wanted; a hint, so the caller filters again. A source that leaves rows out
+                gives ids of its own, as those that the base counts out would not be the same.
 
         Raises:
             SourceNotFoundError: there is nothing at the place named.
             EmptySourceError: the place exists and holds nothing.
         """
+        if since is not None:
+            raise SourceError(
+                f"{type(self).__name__} keeps no position, so it cannot read on from a cursor; leave 'since' out"
+            )
+        yield Plan(tuple(self.partitions()))
 
     @abstractmethod
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:

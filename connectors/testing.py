@@ -18,21 +18,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pickle import dumps, loads
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from connectors.errors import BadRowError, SinkError
+from connectors.errors import BadRowError, SinkError, SourceError
 from connectors.sink import Receipt, Sink
 from connectors.source import LABEL, ROW_ID, TEXT, BadRow, Partition, PartitionedSource
 
 Item: TypeAlias = pa.RecordBatch | BadRow
-Scan = Callable[[PartitionedSource, Sequence[Partition]], list[Item]]
 Write = Callable[[Sink, str, Sequence[Sequence[pa.RecordBatch]]], list[Receipt]]
 
-_ENGINES = ["plain", pytest.param("spark", marks=pytest.mark.spark)]
+ENGINES = ("plain", pytest.param("spark", marks=pytest.mark.spark))
+"""What the tests that read and write run on: this process, and Spark's workers."""
+
+
+class Scan(Protocol):
+    """Scans partitions of a source, and returns its batches and bad rows in order."""
+
+    def __call__(
+        self, source: PartitionedSource, partitions: Sequence[Partition], columns: Sequence[str] | None = None
+    ) -> list[Item]:
+        """Scan; `columns` are those that the plan was asked for."""
 
 
 class SourceContract:
@@ -40,22 +51,22 @@ class SourceContract:
 
     Attributes:
         secret_values: what the source's secrets resolve to, none of which it may show.
+        row_count: how many rows are behind the fixture, bad ones included; None leaves unseen that one is passed over
+            or read twice under two ids.
     """
 
     secret_values: ClassVar[tuple[str, ...]] = ()
+    row_count: ClassVar[int | None] = None
 
     @pytest.fixture
     def source(self) -> PartitionedSource:
         """Return the source under test, with at least one good row to read; must be overridden."""
         raise AssertionError(f"{type(self).__name__} must override the fixture 'source'")
 
-    @pytest.fixture(params=_ENGINES)
+    @pytest.fixture(params=ENGINES)
     def scan(self, request: pytest.FixtureRequest) -> Scan:
         """Return the way to scan partitions: in this process, or in Spark's workers."""
-        if request.param == "plain":
-            return _scan_here
-        spark = request.getfixturevalue("spark")
-        return lambda source, partitions: _scan_in_spark(spark, source, partitions)
+        return scan_on(request)
 
     def test_pickles_and_stays_equal(self, source: PartitionedSource) -> None:
         assert loads(dumps(source)) == source
@@ -65,11 +76,11 @@ class SourceContract:
         assert not [value for value in self.secret_values if value in shown]
 
     def test_plans_the_same_disjoint_partitions_each_time(self, source: PartitionedSource) -> None:
-        first, second = _partitions(source), _partitions(source)
-        keys = [partition.key for partition in first]
-        assert keys
-        assert len(set(keys)) == len(keys)
-        assert keys == [partition.key for partition in second]
+        with source.plan() as first, source.plan() as second:
+            keys = [partition.key for partition in first.partitions]
+            assert keys
+            assert len(set(keys)) == len(keys)
+            assert keys == [partition.key for partition in second.partitions]
 
     def test_every_batch_has_the_schema_it_says(self, source: PartitionedSource, scan: Scan) -> None:
         schema = source.row_schema()
@@ -77,36 +88,65 @@ class SourceContract:
         assert schema.field(TEXT).type == pa.string()
         if LABEL in schema.names:
             assert schema.field(LABEL).type in (pa.string(), pa.list_(pa.string()))
-        batches = _good(scan(source, _partitions(source)))
+        batches = _good(_read(source, scan))
         assert batches
         assert all(batch.schema.equals(schema) for batch in batches)
 
-    def test_every_row_has_a_text_and_an_id_of_its_own(self, source: PartitionedSource, scan: Scan) -> None:
-        items = scan(source, _partitions(source))
-        ids = _ids(items)
+    def test_every_row_has_a_text(self, source: PartitionedSource, scan: Scan) -> None:
+        assert [row[ROW_ID] for row in _rows(_read(source, scan)) if row[TEXT] is None] == []
+
+    def test_every_row_has_an_id_of_its_own(self, source: PartitionedSource, scan: Scan) -> None:
+        ids = _ids(_read(source, scan))
         assert None not in ids
         assert [row_id for row_id, count in Counter(ids).items() if count > 1] == []
-        assert all(batch.column(TEXT).null_count == 0 for batch in _good(items))
+
+    def test_finds_every_row_once(self, source: PartitionedSource, scan: Scan) -> None:
+        if self.row_count is None:
+            pytest.skip("the contract does not say row_count, how many rows there are")
+        assert len(_ids(_read(source, scan))) == self.row_count
 
     def test_reading_again_gives_the_same_rows_good_and_bad(self, source: PartitionedSource, scan: Scan) -> None:
-        first, second = scan(source, _partitions(source)), scan(source, _partitions(source))
+        with source.plan() as plan:
+            first, second = scan(source, plan.partitions), scan(source, plan.partitions)
         assert _rows(first) == _rows(second)
         assert _bad(first) == _bad(second)
 
     def test_a_partition_read_alone_gives_the_rows_it_gives_among_others(self, source: PartitionedSource) -> None:
-        together = _ids(_scan_here(source, _partitions(source)))
-        apart = [row_id for partition in _partitions(source) for row_id in _ids(_scan_here(source, [partition]))]
-        assert Counter(apart) == Counter(together)
+        with source.plan() as plan:
+            apart = [_ids(scan_here(source, [partition])) for partition in reversed(plan.partitions)]
+            together = _ids(scan_here(source, plan.partitions))
+        assert Counter(row_id for ids in apart for row_id in ids) == Counter(together)
+
+    def test_reads_on_from_its_cursor_or_says_that_it_cannot(self, source: PartitionedSource) -> None:
+        with source.plan() as plan:
+            cursor = plan.cursor
+        if cursor is None:
+            with pytest.raises(SourceError), source.plan(since="0"):
+                pass
+        else:
+            assert _ids(_read(source, scan_here, since=cursor)) == []
+
+    def test_a_predicate_loses_no_row_that_it_wants(self, source: PartitionedSource, scan: Scan) -> None:
+        rows = _rows(_read(source, scan))
+        text = rows[-1][TEXT]
+        narrowed = _rows(_read(source, scan, predicate=pc.field(TEXT) == text))
+        wanted, found = ({row[ROW_ID]: row for row in some if row[TEXT] == text} for some in (rows, narrowed))
+        assert found == wanted
+
+    def test_columns_that_are_wanted_are_as_they_are_among_others(self, source: PartitionedSource, scan: Scan) -> None:
+        wanted = {row[ROW_ID]: row[TEXT] for row in _rows(_read(source, scan))}
+        narrowed = _rows(_read(source, scan, columns=[TEXT]))
+        assert {row[ROW_ID]: row.get(TEXT) for row in narrowed} == wanted
 
     def test_bad_rows_say_what_is_wrong_and_where_or_fail(self, source: PartitionedSource, scan: Scan) -> None:
-        bad = _bad(scan(source, _partitions(source)))
+        bad = _bad(_read(source, scan))
         assert all(row.rule.isidentifier() and row.reason and row.origin and row.position > 0 for row in bad)
         strict = source.model_copy(update={"on_bad_rows": "fail"})
         if bad:
             with pytest.raises(BadRowError, match=bad[0].rule):
-                _scan_here(strict, _partitions(strict))
+                _read(strict, scan_here)
         else:
-            assert _rows(_scan_here(strict, _partitions(strict)))
+            assert _rows(_read(strict, scan_here))
 
 
 class SinkContract:
@@ -129,13 +169,10 @@ class SinkContract:
         """Return the rows that a reader of the target sees, in any order; must be overridden."""
         raise AssertionError(f"{type(self).__name__} must override 'read_back'")
 
-    @pytest.fixture(params=_ENGINES)
+    @pytest.fixture(params=ENGINES)
     def write(self, request: pytest.FixtureRequest) -> Write:
         """Return the way to write partitions: in this process, or in Spark's workers."""
-        if request.param == "plain":
-            return _write_here
-        spark = request.getfixturevalue("spark")
-        return lambda sink, commit_id, partitions: _write_in_spark(spark, sink, commit_id, partitions)
+        return write_on(request)
 
     def rows(self, *numbers: int) -> list[pa.RecordBatch]:
         """Return a partition's rows: one batch, with texts that hold what formats stumble over."""
@@ -173,7 +210,6 @@ class SinkContract:
         receipt = sink.write("one", 0, 0, self.rows(1))
         with pytest.raises(_BrokenOffError):
             sink.write("one", 1, 0, _broken_off(self.rows(2)))
-        assert self.seen(sink) == []
         sink.commit("one", [receipt])
         assert self.seen(sink) == ["row:1"]
 
@@ -191,6 +227,15 @@ class SinkContract:
         sink.commit("one", receipts, "cursor")
         sink.commit("one", receipts, "cursor")
         assert self.seen(sink) == ["row:1", "row:2", "row:3"]
+
+    def test_knows_which_commits_have_happened(self, sink: Sink) -> None:
+        assert not sink.is_committed("one")
+        sink.begin("one", self.schema)
+        receipts = [sink.write("one", 0, 0, self.rows(1))]
+        assert not sink.is_committed("one")
+        sink.commit("one", receipts)
+        assert sink.is_committed("one")
+        assert not sink.is_committed("two")
 
     def test_abort_clears_what_was_staged_and_may_be_repeated(self, sink: Sink, write: Write) -> None:
         sink.abort("one")
@@ -216,6 +261,31 @@ class SinkContract:
         assert self.seen(sink) == ["row:3"]
 
 
+def scan_on(request: pytest.FixtureRequest) -> Scan:
+    """Return the way to scan on the engine, one of `ENGINES`, that is the request's parameter."""
+    return scan_here if request.param == "plain" else _ScanInSpark(request.getfixturevalue("spark"))
+
+
+def scan_here(
+    source: PartitionedSource, partitions: Sequence[Partition], columns: Sequence[str] | None = None
+) -> list[Item]:
+    """Scan partitions in this process."""
+    return [item for partition in partitions for item in source.scan(partition)]
+
+
+def write_on(request: pytest.FixtureRequest) -> Write:
+    """Return the way to write on the engine, one of `ENGINES`, that is the request's parameter."""
+    if request.param == "plain":
+        return write_here
+    spark = request.getfixturevalue("spark")
+    return lambda sink, commit_id, partitions: _write_in_spark(spark, sink, commit_id, partitions)
+
+
+def write_here(sink: Sink, commit_id: str, partitions: Sequence[Sequence[pa.RecordBatch]]) -> list[Receipt]:
+    """Write partitions in this process, one after the other."""
+    return [sink.write(commit_id, number, 0, batches) for number, batches in enumerate(partitions)]
+
+
 class _BrokenOffError(Exception):
     """Stands for whatever may end the stream of batches that a sink is given."""
 
@@ -225,9 +295,10 @@ def _broken_off(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     raise _BrokenOffError
 
 
-def _partitions(source: PartitionedSource) -> list[Partition]:
-    with source.plan() as plan:
-        return list(plan.partitions)
+def _read(source: PartitionedSource, scan: Scan, **narrowed: Any) -> list[Item]:
+    """Plan and scan, all of it while the plan is open; `narrowed` goes to `PartitionedSource.plan`."""
+    with source.plan(**narrowed) as plan:
+        return scan(source, plan.partitions, narrowed.get("columns"))
 
 
 def _good(items: Iterable[Item]) -> list[pa.RecordBatch]:
@@ -246,24 +317,24 @@ def _ids(items: Iterable[Item]) -> list[object]:
     return [row[ROW_ID] for row in _rows(items)] + [row.row_id for row in _bad(items)]
 
 
-def _scan_here(source: PartitionedSource, partitions: Sequence[Partition]) -> list[Item]:
-    return [item for partition in partitions for item in source.scan(partition)]
+@dataclass(frozen=True)
+class _ScanInSpark:
+    """Scans partitions in Spark's workers, a task each."""
 
+    spark: Any
 
-def _scan_in_spark(spark: Any, source: PartitionedSource, partitions: Sequence[Partition]) -> list[Item]:
-    from connectors.spark import partitions_frame, read_partitions
+    def __call__(
+        self, source: PartitionedSource, partitions: Sequence[Partition], columns: Sequence[str] | None = None
+    ) -> list[Item]:
+        from connectors.spark import partitions_frame, read_partitions
 
-    def scan(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for item in read_partitions(source, batches):
-            yield _wrapped(item)
+        def scan(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for item in read_partitions(source, batches):
+                yield _wrapped(item)
 
-    frame = partitions_frame(spark, partitions)
-    assert frame.rdd.getNumPartitions() == len(partitions)
-    return _unwrapped(frame.mapInArrow(scan, "item binary").collect())
-
-
-def _write_here(sink: Sink, commit_id: str, partitions: Sequence[Sequence[pa.RecordBatch]]) -> list[Receipt]:
-    return [sink.write(commit_id, number, 0, batches) for number, batches in enumerate(partitions)]
+        frame = partitions_frame(self.spark, partitions)
+        assert not partitions or frame.rdd.getNumPartitions() == len(partitions)
+        return _unwrapped(frame.mapInArrow(scan, "item binary").collect())
 
 
 def _write_in_spark(

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import PurePosixPath
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from connectors.batches import gather, text_batch, text_schema
-from connectors.errors import SourceError
+from connectors.file_source import FileSource
 from connectors.lines import MAX_RECORD_BYTES, Encoding, decode, open_address
 from connectors.partition import FilePartition, divide
 from connectors.paths import File, PathOption, find_files
-from connectors.source import BadRow, Partition, PartitionedSource, Plan
+from connectors.source import BadRow, Partition
 
 
-class TextFolder(PartitionedSource):
+class TextFolder(FileSource):
     """Files of one text each, labelled by the directory that each file is in.
 
     CRLF becomes LF; a byte order mark is left out. A file that is not text in the encoding, holds a NUL byte, or is
@@ -41,18 +39,13 @@ class TextFolder(PartitionedSource):
         """Return ``row_id``, ``text`` and, where directories are labels, ``label``."""
         return text_schema(labelled=self.label_from_directory)
 
-    @contextmanager
-    def plan(
-        self,
-        *,
-        since: str | None = None,
-        columns: Sequence[str] | None = None,
-        predicate: pc.Expression | None = None,
-    ) -> Iterator[Plan]:
-        """Yield the files in groups; see `PartitionedSource.plan`. Reads no file."""
-        if since is not None:
-            raise SourceError("TextFolder keeps no position, so it cannot read on from a cursor; leave 'since' out")
-        yield Plan(divide(find_files(self.path, pattern=self.glob), by_line=False))
+    def list_files(self) -> list[File]:
+        """Return the files that `glob` matches; see `FileSource.list_files`."""
+        return find_files(self.path, pattern=self.glob)
+
+    def divide(self, new: Sequence[File], files: Sequence[File], **narrowed: object) -> Sequence[Partition]:
+        """Return the files in groups; reads none. See `FileSource.divide`."""
+        return divide(new, by_line=False)
 
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the files of a partition, one row each."""

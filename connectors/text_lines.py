@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import model_validator
 from typing_extensions import Self
 
 from connectors.batches import gather, text_batch, text_schema
-from connectors.errors import EmptySourceError, SourceError
+from connectors.errors import EmptySourceError
+from connectors.file_source import FileSource
 from connectors.lines import LineEncoding, decode, read_lines
 from connectors.options import Items
 from connectors.partition import FilePart, FilePartition, divide
 from connectors.paths import File, PathOption, find_files, name_apart
-from connectors.source import BadRow, Partition, PartitionedSource, Plan
+from connectors.source import BadRow, Partition
 
 
-class TextLines(PartitionedSource):
+class TextLines(FileSource):
     """Files of one text a line, each file with one label, or none.
 
     Lines end with LF or CRLF; a byte order mark is left out; lines of nothing but white space hold no text and are
@@ -48,23 +47,19 @@ class TextLines(PartitionedSource):
         """Return ``row_id``, ``text`` and, if `files` are given, ``label``."""
         return text_schema(labelled=self.path is None)
 
-    @contextmanager
-    def plan(
-        self,
-        *,
-        since: str | None = None,
-        columns: Sequence[str] | None = None,
-        predicate: pc.Expression | None = None,
-    ) -> Iterator[Plan]:
-        """Yield the files, large ones split between lines; see `PartitionedSource.plan`."""
-        if since is not None:
-            raise SourceError("TextLines keeps no position, so it cannot read on from a cursor; leave 'since' out")
-        files = self._files()
+    def list_files(self) -> list[File]:
+        """Return the files, labelled where `files` are given; see `FileSource.list_files`."""
+        if self.path is not None:
+            return find_files(self.path)
+        return name_apart([replace(file, label=label) for label, path in self.files for file in find_files(path)])
+
+    def divide(self, new: Sequence[File], files: Sequence[File], **narrowed: object) -> Sequence[Partition]:
+        """Return the files, large ones split between lines; see `FileSource.divide`."""
         if not any(file.size for file in files):
             raise EmptySourceError(
                 f"{files[0].address}: the file is empty" + (", and so are the others" * (len(files) > 1))
             )
-        yield Plan(divide(files, by_line=True))
+        return divide(new, by_line=True)
 
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the lines of a partition, one row each."""
@@ -74,11 +69,6 @@ class TextLines(PartitionedSource):
             (row for part in partition.parts for row in self._rows(part)),
             lambda rows: [text_batch(rows, labelled=labelled)],
         )
-
-    def _files(self) -> list[File]:
-        if self.path is not None:
-            return find_files(self.path)
-        return name_apart([replace(file, label=label) for label, path in self.files for file in find_files(path)])
 
     def _rows(self, part: FilePart) -> Iterator[tuple[int, tuple[str, str, str | None]] | BadRow]:
         for number, line in read_lines(part):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from connectors.errors import ConnectorError
+from connectors.errors import ConnectorError, SourceError
 from connectors.source import LABEL, TEXT, PartitionedSource
 from pipelines.bundle import scoring_steps
 from pipelines.errors import PipelineError, StepError
@@ -46,12 +46,19 @@ def check_before_start(pipeline: Pipeline, data: DataFrame | Dataset | None) -> 
             "of the session, or a Ray Dataset; rows in memory (dictionaries, pandas, Arrow) are a source: "
             "Pipeline(source=Memory(rows=…))"
         )
+    if pipeline.incremental and (pipeline.sink is None or not isinstance(pipeline.source, PartitionedSource)):
+        lacking = "a sink" if pipeline.sink is None else "a source that keeps a position, as those of files do"
+        raise PipelineError(f"an incremental pipeline needs {lacking}; add it, or leave incremental: out")
     faults: list[Exception] = []
     if isinstance(pipeline.source, PartitionedSource):
         schema: pa.Schema | None = None
         with _found("source", faults):
-            with pipeline.source.plan():
-                pass  # raises where there is nothing to read
+            with pipeline.source.plan() as plan:  # raises where there is nothing to read
+                if pipeline.incremental and plan.cursor is None:
+                    raise SourceError(
+                        f"{type(pipeline.source).__name__} keeps no position, so it cannot be read incrementally; "
+                        "leave incremental: out"
+                    )
             schema = pipeline.source.row_schema()
         if schema is not None:
             with _found("", faults):

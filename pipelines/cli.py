@@ -1,4 +1,4 @@
-"""The command line: ``headrace run|plan|preview|validate|schema|predict|runs|doctor``.
+"""The command line: ``headrace run|plan|preview|validate|schema|predict|runs|connector|state|doctor``.
 
 Exit codes: 0 done, 1 failed or interrupted, 2 wrong usage or a wrong spec. What an error means for the exit code is
 decided in `main` alone, and no traceback is ever shown: the run's log has it.
@@ -26,13 +26,10 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from connectors.errors import ConnectorError
+from pipelines.cli_connector import app as connector_app
+from pipelines.cli_console import DONE, FAILED, WRONG, console
 from pipelines.errors import PipelineError, SpecError
 from training.errors import TrainingError
-
-DONE, FAILED, WRONG = 0, 1, 2
-
-_PIPE_WIDTH = 100
-"""Columns that a table takes where there is no terminal to ask."""
 
 
 class _InterruptedError(Exception):
@@ -62,8 +59,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+state_app = typer.Typer(help="Look at, and move, how far a pipeline has read its source.", no_args_is_help=True)
 runs_app = typer.Typer(help="Look at the records of runs.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
+app.add_typer(connector_app, name="connector")
+app.add_typer(state_app, name="state")
 
 SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="The pipeline's YAML file.")]
 SetOption = Annotated[
@@ -114,7 +114,17 @@ def options(
 
 
 @app.command()
-def run(spec: SpecArgument, changes: SetOption = None, runs: RunsOption = Path("runs")) -> None:
+def run(
+    spec: SpecArgument,
+    changes: SetOption = None,
+    runs: RunsOption = Path("runs"),
+    since: Annotated[
+        str | None, typer.Option(metavar="CURSOR", help="Incremental: read on from here, as for a backfill.")
+    ] = None,
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="Incremental: read all, and replace what the sink holds.")
+    ] = False,
+) -> None:
     """Run a pipeline and say where the report is."""
     from pipelines.progress import show_progress
     from pipelines.runner import run as run_pipeline
@@ -124,7 +134,7 @@ def run(spec: SpecArgument, changes: SetOption = None, runs: RunsOption = Path("
     if pipeline.train is None and pipeline.sink is None:
         raise SpecError(f"{spec}: a spec that is run needs train: or sink:, else its rows go nowhere")
     with _about(spec), show_progress() as listener:
-        run_pipeline(pipeline, runs=runs, listener=listener, quiet=True)
+        run_pipeline(pipeline, runs=runs, listener=listener, quiet=True, since=since, full_refresh=full_refresh)
 
 
 @app.command()
@@ -136,7 +146,7 @@ def plan(spec: SpecArgument, changes: SetOption = None) -> None:
     pipeline = load(spec, changes or ())
     with _about(spec):
         table = describe_plan(pipeline)
-    _console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -156,10 +166,10 @@ def preview(
     pipeline = load(spec, changes or ())
     with _about(spec):
         found, left_out = look(pipeline, rows)
-    console = _console()
-    console.print(preview_table(found))
+    out = console()
+    out.print(preview_table(found))
     if left_out:
-        console.print(f"not applied here, from the first table step on: {', '.join(left_out)}", highlight=False)
+        out.print(f"not applied here, from the first table step on: {', '.join(left_out)}", highlight=False)
 
 
 @app.command()
@@ -216,7 +226,7 @@ def doctor() -> None:
         table.add_row(mark, check.name, escape(check.found), "" if check.ok else escape(check.cure))
     for check in preflight.check_lock():
         table.add_row("[yellow]untested[/yellow]", check.name, escape(check.found), escape(check.cure))
-    _console().print(table)
+    console().print(table)
     if not all(check.ok for check in checks):
         raise typer.Exit(FAILED)
 
@@ -232,7 +242,7 @@ def list_runs(
 
     found = past_runs(runs, pipeline)
     if found:
-        _console().print(runs_table(found))
+        console().print(runs_table(found))
     else:
         typer.echo(f"there are no runs in {runs / pipeline if pipeline else runs}")
 
@@ -246,9 +256,38 @@ def show_run(
     from pipelines.run_history import read_run
     from pipelines.run_tables import run_tables
 
-    console = _console()
+    out = console()
     for part in run_tables(read_run(runs, Path(run_id).name)):
-        console.print(part)
+        out.print(part)
+
+
+PipelineArgument = Annotated[str, typer.Argument(metavar="PIPELINE", help="The pipeline's name.")]
+
+
+@state_app.command("show")
+def show_state(pipeline: PipelineArgument, runs: RunsOption = Path("runs")) -> None:
+    """Show how far a pipeline has read its source, as JSON."""
+    from dataclasses import asdict
+
+    from pipelines.read_state import read_state, state_path
+
+    path = state_path(runs, pipeline)
+    if not path.exists():
+        raise SpecError(f"{path} does not exist: {pipeline} has not been run incrementally, or under other --runs")
+    print(json.dumps(asdict(read_state(path)), indent=2, ensure_ascii=False))
+
+
+@state_app.command("reset")
+def reset_pipeline_state(
+    pipeline: PipelineArgument,
+    runs: RunsOption = Path("runs"),
+    to: Annotated[str | None, typer.Option(metavar="CURSOR", help="Where to; else before the beginning.")] = None,
+) -> None:
+    """Have the next run read on from elsewhere; what the sink holds stays."""
+    from pipelines.read_state import reset_state
+
+    before = reset_state(runs, pipeline, to)
+    typer.echo(f"{pipeline}: the cursor was {before.cursor or 'at the beginning'}, and is {to or 'at the beginning'}")
 
 
 def _interrupt_once(signal_number: int, frame: FrameType | None) -> None:
@@ -297,8 +336,3 @@ def _keep_traceback(error: Exception) -> str:
     ) as file:
         file.writelines(traceback.format_exception(error))
     return file.name
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=_PIPE_WIDTH)

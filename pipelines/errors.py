@@ -10,6 +10,7 @@
     │   └── BlocksLostError    rows that had arrived were lost with their node
     ├── EmptyResultError       no row is left to go on with
     ├── RunRecordError         a run's record cannot be made, or is not there
+    ├── StateError             how far a source has been read is not known, or another run is at it
     └── BundleError            a saved bundle cannot be read or used
 
 Every error takes one message, so that it survives pickling between processes.
@@ -56,6 +57,10 @@ class EmptyResultError(PipelineError):
 
 class RunRecordError(PipelineError):
     """A run's record cannot be made, or there is none of that name."""
+
+
+class StateError(PipelineError):
+    """How far a pipeline has read its source cannot be told, or another run is reading on from there."""
 
 
 class BundleError(PipelineError):

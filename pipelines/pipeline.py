@@ -65,6 +65,8 @@ class Pipeline(BaseModel):
             are handed over: a node that is lost then costs no second ETL. They are taken away when the run ends,
             unless it was given a session and returns its Datasets. None: the ETL runs again.
         baselines: whether plain baselines are fitted on the same split and reported beside the model.
+        incremental: whether a run reads only what has come to the source since the last one, and its sink keeps what it
+            has. How far the source has been read is kept beside the run records; see `pipelines.read_state`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,6 +80,7 @@ class Pipeline(BaseModel):
     session: SessionOptions = SessionOptions()
     checkpoint: PathOption | None = None
     baselines: bool = True
+    incremental: bool = False
 
     @field_validator("version")
     @classmethod
@@ -163,6 +166,8 @@ class Pipeline(BaseModel):
         data: DataFrame | Dataset | None = None,
         runs: str | Path = "runs",
         listener: Listener | None = None,
+        since: str | None = None,
+        full_refresh: bool = False,
     ) -> Result:
         """Do what the pipeline says; see `pipelines.runner.run`.
 
@@ -171,10 +176,12 @@ class Pipeline(BaseModel):
             data: rows in place of the source's.
             runs: the directory of all run records.
             listener: is told how the work goes on.
+            since: for one that is incremental: read on from this cursor instead of the one that it has come to.
+            full_refresh: for one that is incremental: read all there is, and replace what the sink holds.
         """
         from pipelines.runner import run
 
-        return run(self, session, data=data, runs=runs, listener=listener)
+        return run(self, session, data=data, runs=runs, listener=listener, since=since, full_refresh=full_refresh)
 
 
 def version_fault(version: object) -> str:

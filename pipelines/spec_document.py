@@ -52,6 +52,7 @@ def to_document(pipeline: Pipeline, *, exact: bool) -> dict[str, object]:
     if pipeline.checkpoint is not None:
         document["checkpoint"] = pipeline.checkpoint
     document["baselines"] = pipeline.baselines
+    document["incremental"] = pipeline.incremental
     return document
 
 

@@ -45,7 +45,8 @@ def json_schema(registry: Registry | None = None) -> dict[str, object]:
             properties[kind.section] = {"oneOf": [*choices, {"type": "null"}]}
     properties["session"] = _model(Pipeline.model_fields["session"].default.__class__, "session", definitions)
     properties["checkpoint"] = {"type": ["string", "null"], "default": None}
-    properties["baselines"] = {"type": "boolean", "default": Pipeline.model_fields["baselines"].default}
+    for name in ("baselines", "incremental"):
+        properties[name] = {"type": "boolean", "default": Pipeline.model_fields[name].default}
     return {
         "$schema": _DIALECT,
         "title": "Headrace pipeline",

@@ -70,3 +70,8 @@ def spark(session: Session) -> SparkSession:
 def ray_cluster(_one_session: Session) -> None:
     """The session's Ray, with every CPU free: Spark is released."""
     _one_session.release_spark()
+
+
+@pytest.fixture
+def ray_running(_one_session: Session) -> None:
+    """The session's Ray, whether Spark is up or not: one CPU at least is free."""

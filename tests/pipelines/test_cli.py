@@ -20,7 +20,7 @@ from pipelines.spec_file import read_yaml
 from tests.pipelines.sample_bundle import tiny_bundle
 
 EXAMPLES = Path(__file__).parents[2] / "pipelines" / "examples"
-COMMANDS = ("run", "plan", "preview", "validate", "schema", "predict", "doctor", "runs")
+COMMANDS = ("run", "plan", "preview", "validate", "schema", "predict", "doctor", "runs", "connector", "state")
 
 
 @dataclass(frozen=True)
@@ -360,3 +360,13 @@ def test_texts_from_standard_input_are_classified_without_ray_and_spark(tmp_path
 
     assert imported == {"code": 0, "heavy": ["torch", "transformers"]}
     assert json.loads(answers)["text"] == "the bank's größe"
+
+
+class TestState:
+    def test_it_can_be_seen_and_moved(self, headrace: Command, tmp_path: Path) -> None:
+        runs = ("--runs", str(tmp_path))
+        assert headrace("state", "show", "nightly", *runs).code == 2
+        assert headrace("state", "reset", "nightly", "--to", "monday", *runs).code == 0
+        assert json.loads(headrace("state", "show", "nightly", *runs).out)["cursor"] == "monday"
+        ended = headrace("state", "reset", "nightly", *runs)
+        assert "the cursor was monday, and is at the beginning" in ended.out

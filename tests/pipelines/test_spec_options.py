@@ -198,6 +198,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "session": {"session": SessionOptions(executors=2)},
     "checkpoint": {"checkpoint": "s3://bucket/blocks"},
     "baselines": {"baselines": False},
+    "incremental": {"incremental": True},
 }
 
 

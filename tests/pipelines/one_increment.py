@@ -1,0 +1,78 @@
+"""One run of an incremental pipeline without an engine, that may be killed on its way: a program for `test_commits`.
+
+python -m tests.pipelines.one_increment DIRECTORY KIND WHERE
+
+reads the new lines of ``DIRECTORY/in``, writes them to a sink of the kind in ``DIRECTORY/out`` and keeps its state in
+``DIRECTORY/runs``, by the classes that the runner uses. WHERE says at which point it kills itself, if at all.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from connectors import CsvSink, JsonLinesSink, ParquetSink, Receipt, Sink, TextLines
+from pipelines.commits import Commits
+from pipelines.read_state import ReadState
+
+SINKS: dict[str, type[ParquetSink] | type[JsonLinesSink] | type[CsvSink]] = {
+    "parquet": ParquetSink,
+    "json_lines": JsonLinesSink,
+    "csv": CsvSink,
+}
+POINTS = ("while writing", "before the commit", "in the commit", "between commit and state")
+
+
+def main(directory: Path, kind: str, where: str) -> None:
+    source = TextLines(path=str(directory / "in"))
+    sink = SINKS[kind](path=str(directory / "out"), mode="append")
+    with ReadState.hold(directory / "runs", "nightly") as state:
+        state.settle(sink)
+        commits = Commits(state, "a-run")
+        with source.plan(since=state.state.cursor) as plan:
+            commit = commits.begin(plan.cursor)
+            sink.begin(commit, source.row_schema())
+            receipts: list[Receipt] = []
+            for number, partition in enumerate(plan.partitions):
+                batches = (item for item in source.scan(partition) if isinstance(item, pa.RecordBatch))
+                receipts.append(sink.write(commit, number, 0, batches))
+                if where == "while writing":
+                    _die()
+            if where == "before the commit":
+                _die()
+            commits.commit(_Deadly(sink, where), receipts)  # type: ignore[arg-type]
+
+
+class _Deadly:
+    """A sink whose commit is not survived."""
+
+    def __init__(self, sink: Sink, where: str) -> None:
+        self._sink, self._where = sink, where
+
+    def commit(self, commit_id: str, receipts: Sequence[Receipt], cursor: str | None = None) -> None:
+        if self._where == "in the commit":
+            replace, done = os.replace, []
+
+            def replace_once(source: str | Path, target: str | Path) -> None:
+                if done:
+                    _die()
+                done.append(target)
+                replace(source, target)
+
+            os.replace = replace_once  # type: ignore[assignment]
+        self._sink.commit(commit_id, receipts, cursor)
+        if self._where == "between commit and state":
+            _die()
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])

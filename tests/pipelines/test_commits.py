@@ -1,0 +1,72 @@
+"""However a run is cut short, the next one finds out what became of it: no row is lost, none is there twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from tests.pipelines.one_increment import POINTS, SINKS
+
+_NIGHTS = 3
+_ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("kind", SINKS)
+def test_a_run_that_is_killed_loses_and_doubles_nothing(kind: str, tmp_path: Path) -> None:
+    _nights(tmp_path, kind, [("before the commit",), ("in the commit", "between commit and state")])
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("kind", SINKS)
+@pytest.mark.parametrize("run", range(20))
+def test_twenty_runs_that_are_killed_lose_and_double_nothing(kind: str, run: int, tmp_path: Path) -> None:
+    choose = random.Random(f"{kind} {run}")
+    _nights(tmp_path, kind, [tuple(choose.choices(POINTS, k=choose.randint(1, 3))) for _ in range(_NIGHTS)])
+
+
+def _nights(directory: Path, kind: str, deaths: list[tuple[str, ...]]) -> None:
+    """Let files come each night, and the run of that night be killed some times before it gets through."""
+    expected: list[str] = []
+    for night, points in enumerate(deaths):
+        for part in range(2):
+            lines = [f"night {night} part {part} line {line}" for line in range(50)]
+            _write(directory / "in" / f"{night}-{part}.txt", lines, night)
+            expected += lines
+        for where in points:
+            assert _run(directory, kind, where).returncode == -9
+        # What is seen meanwhile is the rows of whole commits.
+        assert len(_seen(directory / "out", kind)) % 100 == 0 or "in the commit" in points
+        ended = _run(directory, kind, "")
+        assert ended.returncode == 0, ended.stderr
+        assert sorted(_seen(directory / "out", kind)) == sorted(expected)
+    assert list((directory / "out" / "_staging").iterdir()) == []
+    assert json.loads((directory / "runs" / "nightly" / "state.json").read_text())["pending"] is None
+
+
+def _run(directory: Path, kind: str, where: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.pipelines.one_increment", str(directory), kind, where]
+    return subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=120)
+
+
+def _write(path: Path, lines: list[str], night: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    os.utime(path, (1_768_000_000 + night * 86_400,) * 2)
+
+
+def _seen(target: Path, kind: str) -> list[str]:
+    if kind == "parquet":
+        return [text for path in target.glob("*.parquet") for text in pq.read_table(path)["text"].to_pylist()]
+    if kind == "csv":
+        return [text for path in target.glob("*.csv") for text in pd.read_csv(path)["text"].tolist()]
+    lines = [line for path in target.glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
+    return [json.loads(line)["text"] for line in lines]
