@@ -22,6 +22,7 @@ from connectors.errors import (
 )
 from connectors.json_lines_sink import JsonLinesSink
 from connectors.json_lines_source import JsonLines
+from connectors.kafka_source import Kafka
 from connectors.memory import Memory
 from connectors.parquet_sink import ParquetSink
 from connectors.parquet_source import ParquetSource
@@ -44,6 +45,7 @@ __all__ = [
     "EmptySourceError",
     "JsonLines",
     "JsonLinesSink",
+    "Kafka",
     "Memory",
     "ParquetSink",
     "ParquetSource",

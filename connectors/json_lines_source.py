@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -12,8 +11,9 @@ from connectors.batches import gather
 from connectors.columns import ColumnNames, Layout
 from connectors.errors import EmptySourceError, SourceSchemaError
 from connectors.file_source import FileSource
-from connectors.json_types import DriftError, coercer, describe, infer_schema, parse_type
-from connectors.lines import Fault, LineEncoding, decode, read_lines
+from connectors.json_records import coerce_object, coercers, parse_object
+from connectors.json_types import infer_schema, parse_type
+from connectors.lines import Fault, LineEncoding, read_lines
 from connectors.options import Items
 from connectors.partition import FilePart, FilePartition, divide
 from connectors.paths import File, PathOption, find_files
@@ -92,22 +92,14 @@ class JsonLines(FileSource):
         yield from gather(self._records(part, found), convert)
 
     def _records(self, part: FilePart, found: pa.Schema) -> Iterator[tuple[int, tuple[int, list[object]]] | BadRow]:
-        coercers = [(field, coercer(field.type)) for field in found]
+        columns = coercers(found)
         for number, line in read_lines(part):
             if line.isspace():
                 continue
-            row = _parse(line, self.encoding)
-            if isinstance(row, Fault):
-                yield row.at(part.file, number, line)
-                continue
-            values: list[object] = []
-            for field, coerce in coercers:
-                value = row.get(field.name)
-                try:
-                    values.append(coerce(value))
-                except DriftError:
-                    yield _drift(field, value).at(part.file, number, line)
-                    break
+            row = parse_object(line, self.encoding)
+            values = row if isinstance(row, Fault) else coerce_object(row, columns)
+            if isinstance(values, Fault):
+                yield values.at(part.file, number, line)
             else:
                 yield len(line), (number, values)
 
@@ -131,38 +123,9 @@ class JsonLines(FileSource):
                 if rows >= HEAD_ROWS or size >= HEAD_BYTES:
                     return
                 rows, size = rows + 1, size + len(line)
-                row = None if line.isspace() else _parse(line, self.encoding)
+                row = None if line.isspace() else parse_object(line, self.encoding)
                 if isinstance(row, dict):
                     yield row
 
     def _layout(self, found: pa.Schema) -> Layout:
         return ColumnNames(self.text_column, self.label_column, self.id_column).over(found, self.path)
-
-
-def _parse(line: bytes, encoding: str) -> dict[str, object] | Fault:
-    text = decode(line, encoding)
-    if isinstance(text, Fault):
-        return text
-    try:
-        row = json.loads(text)
-    except RecursionError:
-        return Fault("malformed_json", "nested too deeply")
-    except ValueError as error:
-        return Fault("malformed_json", f"not JSON: {error}")
-    if not isinstance(row, dict):
-        return Fault("not_an_object", f"{describe(row)}, and every line must be an object")
-    # JSON can escape half of a surrogate pair, which no encoding can hold; the check is only made where one may be.
-    if "\\ud" in text or "\\uD" in text:
-        try:
-            json.dumps(row, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            return Fault("undecodable", "half of a surrogate pair, which is no character")
-    return row
-
-
-def _drift(field: pa.Field, value: object) -> Fault:
-    return Fault(
-        "type_drift",
-        f"{field.name!r} is {describe(value)}, and the column is {field.type}; "
-        "if that is wrong, declare the option 'types'",
-    )
