@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 
-_FIRST_TRY_SECONDS = 1.0
+_FIRST_TRY_SECONDS = 0.25
 """How long the first try of a question lasts; each further one lasts twice as long."""
 
 _POLL_SECONDS = 0.5
@@ -31,6 +31,8 @@ _READING: Mapping[str, object] = {
     "enable.auto.offset.store": False,
     "enable.partition.eof": True,
     "group.id": "headrace",
+    # A broker answers at once where there are messages; where a partition ends, nothing is to be waited for.
+    "fetch.wait.max.ms": 50,
     # What is fetched beyond a partition's end is thrown away, so little of it is kept ahead.
     "queued.max.messages.kbytes": 16 * 1024,
     "max.partition.fetch.bytes": 4 * 1024 * 1024,

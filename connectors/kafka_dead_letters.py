@@ -14,7 +14,8 @@ from connectors.kafka_options import KafkaOptions
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer
 
-_SETTINGS = {"enable.idempotence": True, "acks": "all", "message.max.bytes": 64 * 1024 * 1024}
+_ROOM = {"message.max.bytes": 64 * 1024 * 1024}
+_KEPT_ONCE = {"enable.idempotence": True, "acks": "all"}
 
 _UNDER_WAY_BYTES = 16 * 1024 * 1024
 """How much may be under way before the sender waits."""
@@ -106,11 +107,8 @@ class DeadLetters:
         from confluent_kafka import KafkaException
 
         if self._producer is None:
-            settings = {
-                **self.options.settings(),
-                **_SETTINGS,
-                "delivery.timeout.ms": round(self.options.timeout * 1000),
-            }
+            limit = {"delivery.timeout.ms": max(1000, round(self.options.timeout * 1000))}
+            settings = {**_ROOM, **limit, **self.options.settings(), **_KEPT_ONCE}
             self._producer = self.options.client("Producer", settings)
 
         def arrived(error: KafkaError | None, _: object) -> None:
