@@ -35,6 +35,7 @@ _READING: Mapping[str, object] = {
     "fetch.wait.max.ms": 50,
     # What is fetched beyond a partition's end is thrown away, so little of it is kept ahead.
     "queued.max.messages.kbytes": 16 * 1024,
+    "fetch.queue.backoff.ms": 20,
     "max.partition.fetch.bytes": 4 * 1024 * 1024,
 }
 

@@ -7,8 +7,11 @@ nothing of transactions that are open or were given up, and knows no users.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,28 @@ from typing import Any
 import confluent_kafka
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from connectors import Kafka
+
 UNKNOWN_TOPIC = 3
 TOPIC_AUTHORIZATION_FAILED = 29
 
 _BROKER = 1
+
+
+ROWS = 300
+"""How many messages of `Broker.reviews` are rows."""
+
+BAD = 6
+"""How many are not."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A message as it lies in a topic."""
+
+    key: str
+    value: bytes | None
+    headers: dict[str, bytes | None]
 
 
 @dataclass
@@ -42,6 +63,18 @@ class Broker:
         assert self._library.rd_kafka_mock_topic_create(self._cluster, topic.encode(), partitions, 1) == 0
         return topic
 
+    def reviews(self) -> str:
+        """Make a topic of three partitions, the last of which is empty, with some messages that are no rows."""
+        topic = self.create(partitions=3)
+        for partition in (0, 1):
+            self.produce(topic, *(review(number) for number in range(ROWS // 2)), partition=partition, key=b"k")
+        self.produce(topic, None, b"{", b"[1]", b'{"text": 1}', b'{"text": null}', b"\xff", partition=1)
+        return topic
+
+    def source(self, topic: str, **options: Any) -> Kafka:
+        """Return the source of a topic."""
+        return Kafka(**{"bootstrap_servers": self.address, "topic": topic, "timeout": 10, **options})
+
     def refuse(self, topic: str, error: int) -> None:
         """Answer questions about a topic with an error from now on; with 0, without."""
         self._library.rd_kafka_mock_topic_set_error(self._cluster, topic.encode(), error)
@@ -58,6 +91,30 @@ class Broker:
     def up(self) -> None:
         """Take connections again."""
         assert self._library.rd_kafka_mock_broker_set_up(self._cluster, _BROKER) == 0
+
+    @contextmanager
+    def overheard(self) -> Iterator[list[bytes]]:
+        """Yield the requests that clients make of the broker, each without its length, as they come."""
+        host, port = self.address.split(":")
+        set_address = self._library.rd_kafka_mock_broker_set_host_port
+        requests: list[bytes] = []
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            set_address(self._cluster, _BROKER, b"127.0.0.1", listening.getsockname()[1])
+
+            def listen() -> None:
+                with suppress(OSError):
+                    while True:
+                        client, _ = listening.accept()
+                        behind = socket.create_connection((host, int(port)))
+                        for ends, heard in (((client, behind), requests), ((behind, client), [])):
+                            threading.Thread(target=_pass_on, args=(*ends, heard), daemon=True).start()
+
+            threading.Thread(target=listen, daemon=True).start()
+            try:
+                yield requests
+            finally:
+                set_address(self._cluster, _BROKER, host.encode(), int(port))
+                listening.shutdown(socket.SHUT_RDWR)
 
     def produce(self, topic: str, *values: bytes | None, partition: int = 0, **more: Any) -> None:
         """Append messages to a partition; `more` goes to each, as ``key`` and ``headers``."""
@@ -85,8 +142,8 @@ class Broker:
         producer.flush(10)
         producer.commit_transaction(10) if commit else producer.abort_transaction(10)
 
-    def messages(self, topic: str, partitions: Sequence[int] = (0,)) -> list[confluent_kafka.Message]:
-        """Return all messages of a topic."""
+    def kept(self, topic: str) -> list[Kept]:
+        """Return all messages of a topic of one partition."""
         consumer = Consumer(
             {
                 "bootstrap.servers": self.address,
@@ -95,18 +152,23 @@ class Broker:
                 "fetch.wait.max.ms": 20,
             }
         )
-        consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-        found, open_ = [], len(partitions)
-        while open_:
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        found: list[Kept] = []
+        while True:
             message = consumer.poll(10)
             assert message is not None
-            if message.error() is None:
-                found.append(message)
-            else:
-                assert message.error().name() == "_PARTITION_EOF"
-                open_ -= 1
-        consumer.close()
-        return found
+            error = message.error()
+            if error is not None:
+                assert error.name() == "_PARTITION_EOF"
+                consumer.close()
+                return found
+            headers: Any = message.headers()
+            found.append(Kept((message.key() or b"").decode(), message.value(), dict(headers or ())))
+
+
+def review(number: int) -> bytes:
+    """Return a message that is a row."""
+    return json.dumps({"text": f"review {number}", "label": f"label {number % 2}", "stars": number}).encode()
 
 
 @contextmanager
@@ -128,3 +190,15 @@ def running() -> Iterator[Broker]:
     finally:
         library.rd_kafka_mock_cluster_destroy(cluster)
         library.rd_kafka_destroy(client)
+
+
+def _pass_on(source: socket.socket, target: socket.socket, heard: list[bytes]) -> None:
+    """Pass what comes from one side on to the other, and keep the frames that it is made of."""
+    waiting = b""
+    with source, target, suppress(OSError):
+        while received := source.recv(65_536):
+            target.sendall(received)
+            waiting += received
+            while len(waiting) >= 4 and len(waiting) >= 4 + (length := int.from_bytes(waiting[:4], "big")):
+                heard.append(waiting[4 : 4 + length])
+                waiting = waiting[4 + length :]

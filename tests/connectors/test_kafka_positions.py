@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors import SourceError
-from connectors.kafka_positions import Bound, KafkaCursor, Watermarks, Window, cut
+from connectors.kafka_positions import Bound, KafkaCursor, LostMessages, Watermarks, Window, cut
 
 MARKS = {0: Watermarks(10, 100), 1: Watermarks(0, 50), 2: Watermarks(7, 7)}
 JANUARY = 1_767_225_600_000
@@ -63,9 +63,10 @@ def test_a_new_partition_whose_first_messages_are_gone_has_lost_them() -> None:
 
 
 def test_offsets_ahead_of_the_partition_are_an_error_whatever_may_be_lost() -> None:
-    for lost in ("fail", "skip"):
+    both: tuple[LostMessages, ...] = ("fail", "skip")
+    for lost in both:
         with pytest.raises(SourceError, match="offset 8 comes next, and the partition ends at 7"):
-            Window.parse("2:8", "latest", lost).ranges("reviews", MARKS, None, lambda _: {})  # type: ignore[arg-type]
+            Window.parse("2:8", "latest", lost).ranges("reviews", MARKS, None, lambda _: {})
 
 
 @given(st.dictionaries(st.integers(0, 1000), st.integers(0, 2**62)), st.text(), st.text())
