@@ -15,6 +15,7 @@ from connectors.kafka_positions import LostOffsetError, Watermarks
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message
+    from confluent_kafka.admin._metadata import TopicMetadata
 
 _Answer = TypeVar("_Answer")
 
@@ -93,10 +94,18 @@ class KafkaCluster:
             SourceNotFoundError: there is no such topic.
             SourceError: the cluster cannot be reached, or does not let the user see the topic.
         """
-        answer = self._ask(lambda seconds: self.consumer.list_topics(topic, timeout=seconds))
-        found = answer.topics[topic]
+        from confluent_kafka import KafkaException
+
+        def ask(seconds: float) -> tuple[str, TopicMetadata]:
+            answer = self.consumer.list_topics(topic, timeout=seconds)
+            found = answer.topics[topic]
+            if found.error is not None and found.error.name() == "LEADER_NOT_AVAILABLE":  # a topic that was just made
+                raise KafkaException(found.error)
+            return answer.cluster_id or "", found
+
+        cluster, found = self._ask(ask)
         if found.error is None and found.partitions:
-            return FoundTopic(answer.cluster_id or "", tuple(sorted(found.partitions)))
+            return FoundTopic(cluster, tuple(sorted(found.partitions)))
         if found.error is not None and found.error.name() not in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC"):
             raise SourceError(self.options.told(found.error, f"about the topic {topic!r}"))
         names = sorted(name for name in self._topics() if not name.startswith("__"))
@@ -156,6 +165,7 @@ class KafkaCluster:
         from confluent_kafka import TopicPartition
 
         self.consumer.assign([TopicPartition(topic, partition, start)])
+        place = f"{topic}/{partition}"
         position, deadline = start, time.monotonic() + self.options.timeout
         said = ""
         while position < stop:
@@ -175,17 +185,16 @@ class KafkaCluster:
                     return
                 said = f"the end of what can be read is offset {end}, and {stop} was seen before, as after a truncation"
             elif error is not None and error.name() in _LOST:
-                raise LostOffsetError(position)
+                raise LostOffsetError(place, position)
             elif error is not None:
                 self.heard(error)
             if self.heard.final is not None:
-                raise SourceError(self.options.told(self.heard.final, f"{topic}/{partition} at offset {position}"))
+                raise SourceError(self.options.told(self.heard.final, f"about {place} at offset {position}"))
             if time.monotonic() > deadline:
-                latest = self.options.told(self.heard.latest, f"{topic}/{partition}") if self.heard.latest else said
+                latest = self.options.told(self.heard.latest, f"about {place}") if self.heard.latest else said
                 raise ConnectionCutError(
-                    f"{topic}/{partition} at {self.options.bootstrap_servers}: nothing came after offset "
-                    f"{position - 1} for {self.options.timeout:g} s"
-                    + (f"; {latest}" if latest else "; run again, or raise the option 'timeout'")
+                    f"{place} at {self.options.bootstrap_servers}: nothing came from offset {position} on for "
+                    f"{self.options.timeout:g} s; {latest or 'run again, or raise the option timeout'}"
                 )
 
     def _topics(self) -> list[str]:

@@ -175,6 +175,7 @@ _CURES = (
         "have the user granted DESCRIBE and READ on the topic, and WRITE on that of dead letters",
     ),
     (("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"), "check whether the topic is still there"),
+    (("_BAD_MSG",), "where it speaks of a size, raise receive.message.max.bytes in 'options'; else run again"),
     (("MSG_SIZE_TOO_LARGE",), "raise max.message.bytes of the topic"),
 )
 

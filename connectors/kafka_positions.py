@@ -27,9 +27,12 @@ class LostOffsetError(SourceError):
         offset: that offset.
     """
 
-    def __init__(self, offset: int) -> None:
-        super().__init__(offset)
+    def __init__(self, place: str, offset: int) -> None:
+        super().__init__(place, offset)
         self.offset = offset
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}: offset {self.offset} was deleted while the topic was read; run again"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from connectors import Kafka
 
 UNKNOWN_TOPIC = 3
+LEADER_NOT_AVAILABLE = 5
 TOPIC_AUTHORIZATION_FAILED = 29
 
 _BROKER = 1

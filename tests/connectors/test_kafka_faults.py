@@ -20,7 +20,15 @@ from connectors import (
     SourceError,
     SourceNotFoundError,
 )
-from tests.connectors.kafka_broker import BAD, ROWS, TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC, Broker, running
+from tests.connectors.kafka_broker import (
+    BAD,
+    LEADER_NOT_AVAILABLE,
+    ROWS,
+    TOPIC_AUTHORIZATION_FAILED,
+    UNKNOWN_TOPIC,
+    Broker,
+    running,
+)
 from tests.connectors.reading import read
 
 PASSWORD = "s3cret: p@ss/word'%"
@@ -217,7 +225,7 @@ class TestFaults:
             next(reading)
             broker.down()
             try:
-                with pytest.raises(ConnectionCutError, match=r"nothing came after offset \d+ for 1 s.*refused.*are up"):
+                with pytest.raises(ConnectionCutError, match=r"came from offset \d+ on for 1 s.*refused.*are up"):
                     list(reading)
             finally:
                 broker.up()
@@ -237,6 +245,20 @@ class TestFaults:
             broker.refuse(topic, UNKNOWN_TOPIC)
             with pytest.raises(SourceError, match="check whether the topic is still there"):
                 _scan(source, plan.partitions)
+
+    def test_an_answer_that_is_larger_than_the_client_takes_is_told(self, broker: Broker) -> None:
+        topic = broker.create()
+        broker.produce(topic, b"x" * 500_000)
+        limits = {"message.max.bytes": 1000, "fetch.max.bytes": 1000, "receive.message.max.bytes": 100_000}
+        with pytest.raises(ConnectionCutError, match=r"from offset 0 on .*raise receive\.message\.max\.bytes in 'opt"):
+            _rows(broker.source(topic, format="text", timeout=0.5, options=limits))
+
+    def test_a_topic_that_was_just_made_is_waited_for(self, broker: Broker, topic: str) -> None:
+        broker.refuse(topic, LEADER_NOT_AVAILABLE)
+        made = threading.Timer(0.2, broker.refuse, (topic, 0))
+        made.start()
+        assert len(_rows(broker.source(topic))) == ROWS
+        made.join()
 
     def test_a_login_that_fails_is_told_at_once_and_without_the_password(
         self, broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
