@@ -15,7 +15,6 @@ from connectors.kafka_positions import LostOffsetError, Watermarks
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message
-    from confluent_kafka.admin._metadata import TopicMetadata
 
 _Answer = TypeVar("_Answer")
 
@@ -33,7 +32,7 @@ _READING: Mapping[str, object] = {
     "enable.partition.eof": True,
     "group.id": "headrace",
     # A broker answers at once where there are messages; where a partition ends, nothing is to be waited for.
-    "fetch.wait.max.ms": 50,
+    "fetch.wait.max.ms": 10,
     # What is fetched beyond a partition's end is thrown away, so little of it is kept ahead.
     "queued.max.messages.kbytes": 16 * 1024,
     "fetch.queue.backoff.ms": 20,
@@ -96,18 +95,18 @@ class KafkaCluster:
         """
         from confluent_kafka import KafkaException
 
-        def ask(seconds: float) -> tuple[str, TopicMetadata]:
+        def ask(seconds: float) -> tuple[FoundTopic, KafkaError | None]:
             answer = self.consumer.list_topics(topic, timeout=seconds)
             found = answer.topics[topic]
             if found.error is not None and found.error.name() == "LEADER_NOT_AVAILABLE":  # a topic that was just made
                 raise KafkaException(found.error)
-            return answer.cluster_id or "", found
+            return FoundTopic(answer.cluster_id or "", tuple(sorted(found.partitions))), found.error
 
-        cluster, found = self._ask(ask)
-        if found.error is None and found.partitions:
-            return FoundTopic(cluster, tuple(sorted(found.partitions)))
-        if found.error is not None and found.error.name() not in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC"):
-            raise SourceError(self.options.told(found.error, f"about the topic {topic!r}"))
+        found, error = self._ask(ask)
+        if error is None and found.partitions:
+            return found
+        if error is not None and error.name() not in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC"):
+            raise SourceError(self.options.told(error, f"about the topic {topic!r}"))
         names = sorted(name for name in self._topics() if not name.startswith("__"))
         close = difflib.get_close_matches(topic, names, n=3)
         meant = f"did you mean {' or '.join(map(repr, close))}? " if close else ""

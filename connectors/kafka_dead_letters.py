@@ -100,8 +100,14 @@ class DeadLetters:
         """
         self._wait(0)
         while self._too_large:
-            self._send(self._too_large.pop().without_value())
+            letter = self._too_large.pop()
+            # A broker refuses all that came with one that is too large, so each is tried by itself.
+            self._send(letter)
             self._wait(0)
+            if letter in self._too_large:
+                self._too_large.remove(letter)
+                self._send(letter.without_value())
+                self._wait(0)
 
     def _send(self, letter: DeadLetter) -> None:
         from confluent_kafka import KafkaException

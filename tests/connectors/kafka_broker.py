@@ -21,8 +21,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from connectors import Kafka
 
+PRODUCE = 0
+
 UNKNOWN_TOPIC = 3
 LEADER_NOT_AVAILABLE = 5
+MSG_SIZE_TOO_LARGE = 10
 TOPIC_AUTHORIZATION_FAILED = 29
 
 _BROKER = 1
@@ -79,6 +82,11 @@ class Broker:
     def refuse(self, topic: str, error: int) -> None:
         """Answer questions about a topic with an error from now on; with 0, without."""
         self._library.rd_kafka_mock_topic_set_error(self._cluster, topic.encode(), error)
+
+    def refuse_once(self, request: int, *errors: int) -> None:
+        """Answer the next requests of a kind, as `PRODUCE`, with these errors."""
+        push = self._library.rd_kafka_mock_push_request_errors
+        push(self._cluster, ctypes.c_int16(request), ctypes.c_size_t(len(errors)), *map(ctypes.c_int, errors))
 
     def delete(self, topic: str, partition: int, before: int) -> None:
         """Delete the messages of a partition before an offset, as retention does."""

@@ -23,6 +23,8 @@ from connectors import (
 from tests.connectors.kafka_broker import (
     BAD,
     LEADER_NOT_AVAILABLE,
+    MSG_SIZE_TOO_LARGE,
+    PRODUCE,
     ROWS,
     TOPIC_AUTHORIZATION_FAILED,
     UNKNOWN_TOPIC,
@@ -174,6 +176,18 @@ class TestDeadLetters:
         assert (large.value, large.headers["headrace.value_left_out"]) == (b"", b"2000 bytes")
         assert letters[f"{topic}/0/1"].value == b"{" * 10
 
+    def test_one_value_that_is_too_large_takes_no_other_with_it(self, broker: Broker) -> None:
+        topic, dead = broker.create(), broker.create()
+        broker.produce(topic, b"{1", b"{2", b"{3")
+        broker.refuse_once(PRODUCE, MSG_SIZE_TOO_LARGE, MSG_SIZE_TOO_LARGE)
+        read(broker.source(topic, types={"text": "string"}, dead_letter_topic=dead, options={"linger.ms": 200}))
+        letters = {letter.key[-1]: letter for letter in broker.kept(dead)}
+        left_out = [key for key, letter in letters.items() if "headrace.value_left_out" in letter.headers]
+        assert len(left_out) == 1
+        assert {key: letter.value for key, letter in letters.items() if key not in left_out} == {
+            key: b"{" + str(int(key) + 1).encode() for key in "012" if key not in left_out
+        }
+
     def test_nothing_is_sent_where_a_bad_row_fails_the_run(self, broker: Broker, topic: str) -> None:
         dead = broker.create()
         with pytest.raises(BadRowError):
@@ -219,13 +233,13 @@ class TestFaults:
         assert [int(row["text"][:6]) for row in rows] == list(range(400))
 
     def test_a_broker_that_stays_away_is_told_in_the_end(self, broker: Broker, long_topic: str) -> None:
-        source = broker.source(long_topic, format="text", timeout=1, options=_SMALL_STEPS)
+        source = broker.source(long_topic, format="text", timeout=0.5, options=_SMALL_STEPS)
         with source.plan() as plan:
             reading = source.scan(plan.partitions[0])
             next(reading)
             broker.down()
             try:
-                with pytest.raises(ConnectionCutError, match=r"came from offset \d+ on for 1 s.*refused.*are up"):
+                with pytest.raises(ConnectionCutError, match=r"came from offset \d+ on for 0.5 s.*refused.*are up"):
                     list(reading)
             finally:
                 broker.up()
@@ -240,7 +254,7 @@ class TestFaults:
             _rows(broker.source(topic))
 
     def test_a_topic_that_goes_away_while_it_is_read_is_told(self, broker: Broker, topic: str) -> None:
-        source = broker.source(topic, format="text", timeout=1, options={"topic.metadata.propagation.max.ms": 0})
+        source = broker.source(topic, format="text", timeout=0.5, options={"topic.metadata.propagation.max.ms": 0})
         with source.plan() as plan:
             broker.refuse(topic, UNKNOWN_TOPIC)
             with pytest.raises(SourceError, match="check whether the topic is still there"):
@@ -276,7 +290,7 @@ class TestFaults:
 
     def test_a_broker_without_tls_is_told(self, broker: Broker, topic: str) -> None:
         with pytest.raises(SourceError, match="check"):
-            _rows(broker.source(topic, security_protocol="SSL", timeout=1))
+            _rows(broker.source(topic, security_protocol="SSL", timeout=0.3))
 
     def test_settings_that_librdkafka_does_not_know_are_told(self, broker: Broker, topic: str) -> None:
         with pytest.raises(SourceError, match=r'No such configuration property: "no.such".*option \'options\''):

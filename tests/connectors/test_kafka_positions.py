@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors import SourceError
@@ -69,6 +69,7 @@ def test_offsets_ahead_of_the_partition_are_an_error_whatever_may_be_lost() -> N
             Window.parse("2:8", "latest", lost).ranges("reviews", MARKS, None, lambda _: {})
 
 
+@settings(max_examples=30)
 @given(st.dictionaries(st.integers(0, 1000), st.integers(0, 2**62)), st.text(), st.text())
 def test_a_cursor_is_read_as_it_was_written(offsets: dict[int, int], cluster: str, topic: str) -> None:
     cursor = KafkaCursor(cluster, topic, offsets)
