@@ -27,6 +27,7 @@ from connectors.parquet_sink import ParquetSink
 from connectors.parquet_source import ParquetSource
 from connectors.postgres_sink import PostgresSink
 from connectors.postgres_source import Postgres
+from connectors.rest_source import Rest
 from connectors.secret import Secret
 from connectors.sink import Receipt, Sink
 from connectors.source import BadRow, Partition, PartitionedSource, Plan, Source, SparkSource
@@ -53,6 +54,7 @@ __all__ = [
     "Postgres",
     "PostgresSink",
     "Receipt",
+    "Rest",
     "Secret",
     "SecretError",
     "Sink",
