@@ -6,6 +6,7 @@ Headrace. Importing this imports neither Spark nor Ray.
 
 from __future__ import annotations
 
+from connectors.archives import Archives
 from connectors.csv_sink import CsvSink
 from connectors.csv_source import Csv
 from connectors.errors import (
@@ -36,6 +37,7 @@ from connectors.text_folder import TextFolder
 from connectors.text_lines import TextLines
 
 __all__ = [
+    "Archives",
     "BadRow",
     "BadRowError",
     "ConnectionCutError",

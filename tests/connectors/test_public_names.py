@@ -11,8 +11,8 @@ import connectors
 def test_the_public_names_are_these_and_all_there() -> None:
     assert connectors.__all__ == sorted(connectors.__all__)
     assert set(connectors.__all__) == {
-        "BadRow", "BadRowError", "ConnectorError", "Csv", "CsvSink", "EmptySourceError", "JsonLines", "JsonLinesSink",
-        "Memory", "ParquetSink", "ParquetSource", "Partition", "PartitionedSource", "Plan", "Receipt", "Rest", "Secret",
+        "Archives", "BadRow", "BadRowError", "ConnectorError", "Csv", "CsvSink", "EmptySourceError", "JsonLines",
+        "JsonLinesSink", "Memory", "ParquetSink", "ParquetSource", "Partition", "PartitionedSource", "Plan", "Receipt", "Rest", "Secret",
         "SecretError", "Sink", "SinkError", "SinkExistsError", "Source", "SourceError", "SourceNotFoundError",
         "SourceSchemaError", "SparkSource", "SparkTable", "TextFolder", "TextLines",
     }  # fmt: skip

@@ -27,6 +27,7 @@ from tests.pipelines.sample_plugins import Learn
 SAMPLES = "tests.pipelines.sample_plugins"
 
 NEEDED: dict[str, dict[str, object]] = {
+    "source.archives": {"path": "/data"},
     "source.csv": {"path": "/data"},
     "source.json_lines": {"path": "/data"},
     "source.memory": {"rows": [{"text": "a", "other": "b"}]},
@@ -49,6 +50,8 @@ Change = tuple[dict[str, object], object]
 """The options that must be given (or, as None, left out) beside another value of an option, and that value."""
 
 VALUES: dict[str, Change] = {
+    "source.archives.encoding": ({}, "latin-1"),
+    "source.archives.max_document_bytes": ({}, 1000),
     "source.csv.columns": ({"header": False}, ["a", "b"]),
     "source.csv.delimiter": ({}, ";"),
     "source.csv.encoding": ({}, "latin-1"),
