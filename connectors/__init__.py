@@ -21,6 +21,7 @@ from connectors.errors import (
     SourceNotFoundError,
     SourceSchemaError,
 )
+from connectors.hugging_face import HuggingFaceDataset
 from connectors.json_lines_sink import JsonLinesSink
 from connectors.json_lines_source import JsonLines
 from connectors.memory import Memory
@@ -45,6 +46,7 @@ __all__ = [
     "Csv",
     "CsvSink",
     "EmptySourceError",
+    "HuggingFaceDataset",
     "JsonLines",
     "JsonLinesSink",
     "Memory",

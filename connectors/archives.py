@@ -38,14 +38,14 @@ class Archives(FileSource):
     """Documents inside archives, one row each: members of zip and tar files, records of WARC files, HTML files.
 
     A file is what its name says: ``.zip``; ``.tar``; ``.warc`` and ``.wet``; anything else is one document. Each but
-    ``.zip`` may end in ``.gz`` or ``.zst`` as well, and ``.tgz`` is ``.tar.gz``. Members, and files, ending in ``.html``,
-    ``.htm``, ``.xhtml`` or ``.shtml`` are HTML, and others text; of WARC files, the content type says. Archives inside
-    archives are not opened.
+    ``.zip`` may end in ``.gz`` or ``.zst`` as well, and ``.tgz`` is ``.tar.gz``. Members, and files, ending in
+    ``.html``, ``.htm``, ``.xhtml`` or ``.shtml`` are HTML, and others text; of WARC files, the content type says.
+    Archives inside archives are not opened.
 
-    A document is a bad row that is larger than `max_document_bytes` (unpacked), encrypted, damaged, cut off, or not text
-    in its encoding; that is neither HTML nor text by its content type; that is what a server sent with another status
-    than success; or of whose HTML no text is left. Where a whole archive is damaged, what is before the damage is read,
-    and one bad row stands for the rest.
+    A document is a bad row that is larger than `max_document_bytes` (unpacked), encrypted, damaged, cut off, or not
+    text in its encoding; that is neither HTML nor text by its content type; that is what a server sent with another
+    status than success; or of which no text is left. Where a whole archive is damaged, what is before the damage is
+    read, and one bad row stands for the rest.
 
     ``row_id`` is ``file:number``, of the member or record among all. ``url`` and ``date`` are those of the WARC record;
     ``date`` of a member is that of its last change, which zip files state without a time zone and is taken for UTC.

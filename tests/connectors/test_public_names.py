@@ -11,10 +11,11 @@ import connectors
 def test_the_public_names_are_these_and_all_there() -> None:
     assert connectors.__all__ == sorted(connectors.__all__)
     assert set(connectors.__all__) == {
-        "Archives", "BadRow", "BadRowError", "ConnectorError", "Csv", "CsvSink", "EmptySourceError", "JsonLines",
-        "JsonLinesSink", "Memory", "ParquetSink", "ParquetSource", "Partition", "PartitionedSource", "Plan", "Receipt", "Rest", "Secret",
-        "SecretError", "Sink", "SinkError", "SinkExistsError", "Source", "SourceError", "SourceNotFoundError",
-        "SourceSchemaError", "SparkSource", "SparkTable", "TextFolder", "TextLines",
+        "Archives", "BadRow", "BadRowError", "ConnectionCutError", "ConnectorError", "Csv", "CsvSink",
+        "EmptySourceError", "HuggingFaceDataset", "JsonLines", "JsonLinesSink", "Memory", "ParquetSink",
+        "ParquetSource", "Partition", "PartitionedSource", "Plan", "Postgres", "PostgresSink", "Receipt", "Rest",
+        "Secret", "SecretError", "Sink", "SinkError", "SinkExistsError", "Source", "SourceError",
+        "SourceNotFoundError", "SourceSchemaError", "SparkSource", "SparkTable", "TextFolder", "TextLines",
     }  # fmt: skip
     assert [name for name in connectors.__all__ if not hasattr(connectors, name)] == []
 

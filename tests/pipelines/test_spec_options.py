@@ -29,6 +29,7 @@ SAMPLES = "tests.pipelines.sample_plugins"
 NEEDED: dict[str, dict[str, object]] = {
     "source.archives": {"path": "/data"},
     "source.csv": {"path": "/data"},
+    "source.hugging_face_dataset": {"name": "acme/reviews"},
     "source.json_lines": {"path": "/data"},
     "source.memory": {"rows": [{"text": "a", "other": "b"}]},
     "source.parquet": {"path": "/data"},
@@ -58,6 +59,9 @@ VALUES: dict[str, Change] = {
     "source.csv.escape": ({}, "\\"),
     "source.csv.header": ({"columns": []}, False),
     "source.csv.quote": ({}, "'"),
+    "source.hugging_face_dataset.name": ({}, "acme/news"),
+    "source.hugging_face_dataset.path": ({"name": None}, "/data"),
+    "source.hugging_face_dataset.token": ({}, "${env:TOKEN}"),
     "source.json_lines.encoding": ({}, "latin-1"),
     "source.json_lines.types": ({}, {"a": "int64"}),
     "source.memory.rows": ({}, [{"text": "b", "other": "b"}]),
