@@ -224,23 +224,27 @@ class RestClient:
             if wait is not None and wait > MAX_WAIT:
                 return SourceError(f"{text}; it asks to be left alone for {wait:,.0f} seconds; run again then")
             cure = "lower 'requests_per_second'" if status == 429 else "run again once the server is well"
-            return _MayPassError(SourceError(f"{text}, {self.options.retries + 1} times; {cure}"), wait)
+            return _MayPassError(SourceError(f"{text}, in {self.options.retries + 1} tries; {cure}"), wait)
         if status in (404, 410):
             return SourceNotFoundError(f"{text}; check the option 'url'")
         if status in (401, 403):
             return SourceError(f"{text}; check the option 'auth', and what its holder may read")
         return SourceError(f"{text}; check 'url', 'parameters' and 'pages'")
 
-    def _cut(self, url: httpx2.URL, error: Exception) -> _MayPassError:
+    def _cut(self, url: httpx2.URL, error: Exception) -> Exception:
+        """Return the error that a failure to reach the server means."""
         import httpx2
 
         said = redacted(str(error) or type(error).__name__, self.secrets)
-        if isinstance(error, httpx2.ConnectError) and "CERTIFICATE" in said:
-            said += " (the certificate is not one for this host that this machine trusts)"
+        if "CERTIFICATE_VERIFY_FAILED" in said:
+            return SourceError(
+                f"{self.shown(str(url))} has no certificate for this host that this machine trusts: {said}; check the "
+                "address; an authority of your own is named by the environment variable SSL_CERT_FILE"
+            )
         cause = "is silent" if isinstance(error, httpx2.TimeoutException) else "cannot be reached, or breaks off"
         return _MayPassError(
             ConnectionCutError(
-                f"{self.shown(str(url))} {cause}, {self.options.retries + 1} times: {said}; check the address, and "
+                f"{self.shown(str(url))} {cause}, in {self.options.retries + 1} tries: {said}; check the address, and "
                 "whether the server is up"
             )
         )

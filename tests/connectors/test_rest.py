@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from connectors import rest_client as client_module
 from connectors.rest_address import is_public
 from connectors.source import PartitionedSource
 from pipelines.testing import SourceContract
-from tests.connectors.json_server import Asked, JsonServer, Reply, serving
+from tests.connectors.json_server import Asked, JsonServer, Reply, certificate_for, serving
 from tests.connectors.reading import faults, read
 
 PLANTED = "planted & secret/+ä0"
@@ -336,7 +337,7 @@ class TestFaults:
 
     def test_retries_end(self, server: JsonServer) -> None:
         server.answer = lambda asked: Reply({"message": "busy"}, status=503)
-        with pytest.raises(SourceError, match=r"answers 503: .*busy.*3 times; run again"):
+        with pytest.raises(SourceError, match=r"answers 503: .*busy.*in 3 tries; run again"):
             read(rest(server))
         assert len(server.asked) == 3
 
@@ -365,7 +366,7 @@ class TestFaults:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{free.getsockname()[1]}/x"
-            with pytest.raises(ConnectionCutError, match=r"/x cannot be reached.*3 times.*whether the server is up"):
+            with pytest.raises(ConnectionCutError, match=r"/x cannot be reached.*in 3 tries.*whether the server is up"):
                 read(Rest(url=url, allow_private=True, retries=2))
             free.listen()
             with pytest.raises(ConnectionCutError, match="/x is silent"):
@@ -490,6 +491,18 @@ class TestWhereItMayGo:
             shown = "planted" in f"{asked}"
             assert shown == (asked.path != "/more"), asked
             assert asked.headers["x-open"] == "yes"
+
+    def test_certificates_are_held_against_the_name_though_the_address_is_connected_to(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(socket, "getaddrinfo", _names({"good.test": ["127.0.0.1"], "bad.test": ["127.0.0.1"]}))
+        with serving(certificate := certificate_for("good.test", tmp_path)) as server:
+            monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+            server.answer = lambda asked: Reply([{"text": "a"}])
+            port = server.url.rpartition(":")[2]
+            assert read(rest(server, url=f"https://good.test:{port}/x"))[0]
+            with pytest.raises(SourceError, match=r"no certificate for this host.*SSL_CERT_FILE"):
+                read(rest(server, url=f"https://bad.test:{port}/x"))
 
     def test_from_https_only_https_is_followed(self) -> None:
         import httpx2
