@@ -129,7 +129,7 @@ def whole_file(file: File, limit: int) -> Iterator[Document]:
 def unpacked(file: File) -> Iterator[BinaryIO]:
     """Open a file for reading from front to back, decompressed as its suffix says.
 
-    Where it is damaged or cut off, reading gives what was whole before it raises `OSError`.
+    Where it is damaged or cut off, reading gives what lies before, but for a kilobyte at most, and raises `OSError`.
 
     Raises:
         SourceError: it cannot be opened.

@@ -7,6 +7,7 @@ import io
 import zipfile
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -195,6 +196,22 @@ class TestDamage:
         assert rows // 2 < len(good) < rows
         assert [row.rule in ("corrupt_archive", "truncated") for row in bad] == [True]
         assert bad[0].position == len(good) + (1 if kind.startswith("warc") else 2)
+
+    @pytest.mark.parametrize(("cut", "rule"), [(5, "truncated"), (200, "truncated"), (430, "corrupt_record")])
+    def test_a_record_that_is_cut_off_is_not_taken_for_whole(self, cut: int, rule: str, tmp_path: Path) -> None:
+        (tmp_path / "a.warc").write_bytes((record(http(page("a page"))) * 3)[:-cut])
+        source = Archives(path=str(tmp_path))
+        assert faults(source) == [(rule, 3)]
+        assert len(read(source)[0]) == 2
+
+    @pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gz", "zst"])
+    def test_a_cut_costs_no_record_that_lies_well_before_it(self, pack: Any, tmp_path: Path) -> None:
+        records = b"".join(pack(record(http(page(f"{n} " + _noise(n))))) for n in range(5))
+        name = "a.warc.gz" if pack is gzip.compress else "a.warc.zst"
+        (tmp_path / name).write_bytes(records[:-1000])
+        good, bad = read(Archives(path=str(tmp_path)))
+        assert len(good) in (3, 4)
+        assert [row.rule for row in bad] == ["corrupt_archive"]
 
     def test_damage_within_a_tar_file_is_not_taken_for_its_end(self, tmp_path: Path) -> None:
         data = bytearray(tar_bytes(TEXTS))
