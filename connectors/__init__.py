@@ -6,6 +6,7 @@ Headrace. Importing this imports neither Spark nor Ray.
 
 from __future__ import annotations
 
+from connectors.archives import Archives
 from connectors.csv_sink import CsvSink
 from connectors.csv_source import Csv
 from connectors.errors import (
@@ -20,6 +21,7 @@ from connectors.errors import (
     SourceNotFoundError,
     SourceSchemaError,
 )
+from connectors.hugging_face import HuggingFaceDataset
 from connectors.json_lines_sink import JsonLinesSink
 from connectors.json_lines_source import JsonLines
 from connectors.kafka_source import Kafka
@@ -28,6 +30,7 @@ from connectors.parquet_sink import ParquetSink
 from connectors.parquet_source import ParquetSource
 from connectors.postgres_sink import PostgresSink
 from connectors.postgres_source import Postgres
+from connectors.rest_source import Rest
 from connectors.secret import Secret
 from connectors.sink import Receipt, Sink
 from connectors.source import BadRow, Partition, PartitionedSource, Plan, Source, SparkSource
@@ -36,6 +39,7 @@ from connectors.text_folder import TextFolder
 from connectors.text_lines import TextLines
 
 __all__ = [
+    "Archives",
     "BadRow",
     "BadRowError",
     "ConnectionCutError",
@@ -43,6 +47,7 @@ __all__ = [
     "Csv",
     "CsvSink",
     "EmptySourceError",
+    "HuggingFaceDataset",
     "JsonLines",
     "JsonLinesSink",
     "Kafka",
@@ -55,6 +60,7 @@ __all__ = [
     "Postgres",
     "PostgresSink",
     "Receipt",
+    "Rest",
     "Secret",
     "SecretError",
     "Sink",

@@ -15,6 +15,11 @@ def test_the_public_names_are_these_and_all_there() -> None:
         "Kafka", "Memory", "ParquetSink", "ParquetSource", "Partition", "PartitionedSource", "Plan", "Receipt",
         "Secret", "SecretError", "Sink", "SinkError", "SinkExistsError", "Source", "SourceError", "SourceNotFoundError",
         "SourceSchemaError", "SparkSource", "SparkTable", "TextFolder", "TextLines",
+        "Archives", "BadRow", "BadRowError", "ConnectionCutError", "ConnectorError", "Csv", "CsvSink",
+        "EmptySourceError", "HuggingFaceDataset", "JsonLines", "JsonLinesSink", "Memory", "ParquetSink",
+        "ParquetSource", "Partition", "PartitionedSource", "Plan", "Postgres", "PostgresSink", "Receipt", "Rest",
+        "Secret", "SecretError", "Sink", "SinkError", "SinkExistsError", "Source", "SourceError",
+        "SourceNotFoundError", "SourceSchemaError", "SparkSource", "SparkTable", "TextFolder", "TextLines",
     }  # fmt: skip
     assert [name for name in connectors.__all__ if not hasattr(connectors, name)] == []
 

@@ -27,11 +27,14 @@ from tests.pipelines.sample_plugins import Learn
 SAMPLES = "tests.pipelines.sample_plugins"
 
 NEEDED: dict[str, dict[str, object]] = {
+    "source.archives": {"path": "/data"},
     "source.csv": {"path": "/data"},
+    "source.huggingface": {"name": "acme/reviews"},
     "source.json_lines": {"path": "/data"},
     "source.kafka": {"bootstrap_servers": "localhost:9092", "topic": "news"},
     "source.memory": {"rows": [{"text": "a", "other": "b"}]},
     "source.parquet": {"path": "/data"},
+    "source.rest": {"url": "https://example.com/reviews"},
     "source.spark_table": {"table": "news"},
     "source.text_folder": {"path": "/data"},
     "source.text_lines": {"path": "/data"},
@@ -49,12 +52,17 @@ Change = tuple[dict[str, object], object]
 """The options that must be given (or, as None, left out) beside another value of an option, and that value."""
 
 VALUES: dict[str, Change] = {
+    "source.archives.encoding": ({}, "latin-1"),
+    "source.archives.max_document_bytes": ({}, 1000),
     "source.csv.columns": ({"header": False}, ["a", "b"]),
     "source.csv.delimiter": ({}, ";"),
     "source.csv.encoding": ({}, "latin-1"),
     "source.csv.escape": ({}, "\\"),
     "source.csv.header": ({"columns": []}, False),
     "source.csv.quote": ({}, "'"),
+    "source.huggingface.name": ({}, "acme/news"),
+    "source.huggingface.path": ({"name": None}, "/data"),
+    "source.huggingface.token": ({}, "${env:TOKEN}"),
     "source.json_lines.encoding": ({}, "latin-1"),
     "source.json_lines.types": ({}, {"a": "int64"}),
     "source.kafka.encoding": ({}, "latin-1"),
@@ -69,6 +77,18 @@ VALUES: dict[str, Change] = {
     "source.kafka.types": ({}, {"a": "int64"}),
     "source.kafka.user": ({"security_protocol": "SASL_SSL", "password": "${env:PASSWORD}"}, "me"),
     "source.memory.rows": ({}, [{"text": "b", "other": "b"}]),
+    "source.rest.auth": ({}, {"type": "basic", "user": "ann", "password": "${env:PASSWORD}"}),
+    "source.rest.cursor_column": ({"id_column": "id"}, "at"),
+    "source.rest.for_each": ({"url": "https://example.com/{value}"}, ["a", "b"]),
+    "source.rest.headers": ({}, {"X-Key": "${env:KEY}", "X-Open": "yes"}),
+    "source.rest.late": ({"id_column": "id", "cursor_column": "at"}, 3.0),
+    "source.rest.newest_first": ({"id_column": "id", "cursor_column": "at"}, True),
+    "source.rest.pages": ({}, {"type": "cursor", "next": "next"}),
+    "source.rest.since_parameter": ({"id_column": "id", "cursor_column": "at"}, "since"),
+    "source.rest.types": ({}, {"text": "string"}),
+    "source.rest.until_parameter": ({"id_column": "id", "cursor_column": "at"}, "until"),
+    "source.rest.url": ({}, "https://example.com/news"),
+    "source.rest.value_column": ({"url": "https://example.com/{value}", "for_each": ["a"]}, "product"),
     "source.spark_table.format": ({"table": None}, "orc"),
     "source.spark_table.options": (
         {"table": None, "format": "jdbc"},
