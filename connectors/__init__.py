@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from connectors.csv_sink import CsvSink
 from connectors.csv_source import Csv
+from connectors.delta_sink import DeltaTableSink
+from connectors.delta_source import DeltaTable
 from connectors.errors import (
     BadRowError,
     ConnectionCutError,
@@ -41,6 +43,8 @@ __all__ = [
     "ConnectorError",
     "Csv",
     "CsvSink",
+    "DeltaTable",
+    "DeltaTableSink",
     "EmptySourceError",
     "JsonLines",
     "JsonLinesSink",
