@@ -22,6 +22,8 @@ from connectors.errors import (
     SourceNotFoundError,
     SourceSchemaError,
 )
+from connectors.iceberg_sink import IcebergTableSink
+from connectors.iceberg_source import IcebergTable
 from connectors.json_lines_sink import JsonLinesSink
 from connectors.json_lines_source import JsonLines
 from connectors.memory import Memory
@@ -46,6 +48,8 @@ __all__ = [
     "DeltaTable",
     "DeltaTableSink",
     "EmptySourceError",
+    "IcebergTable",
+    "IcebergTableSink",
     "JsonLines",
     "JsonLinesSink",
     "Memory",

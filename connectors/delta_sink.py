@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,7 @@ from connectors.delta_table import DeltaOptions, stored_schema, table_schema
 from connectors.errors import SinkError, SinkExistsError
 from connectors.sink import Receipt, Sink
 from connectors.source import ROW_ID
-from connectors.staged_files import StagedFile, Staging, directory_name, named
+from connectors.staged_files import StagedFile, Staging, directory_name
 
 if TYPE_CHECKING:
     import deltalake
@@ -73,13 +74,12 @@ class DeltaTableSink(DeltaOptions, Sink):
         """Publish the receipts' files as one version of the table; see `Sink.commit`."""
         table, staging = self.open_table(SinkError), self._staging(commit_id)
         if _has(table, commit_id):
-            # They may be the table's own, so nothing that the receipts name is touched.
-            staging.clear(named(receipts))
+            staging.end()
             return
         schema, files = staging.schema(), staging.staged(commit_id, receipts)
         if self.mode == "merge":
             staging.require_keys(files, self.keys)
-        # What is not published goes first, as nobody comes back for it once the commit has happened.
+        # What is not published goes first, as it is not told from what is once the commit has happened.
         staging.clear(files, ended=False)
         adopts = self._adopts(table)
         try:
@@ -173,7 +173,7 @@ class DeltaTableSink(DeltaOptions, Sink):
         schema: pa.Schema,
         properties: deltalake.CommitProperties,
     ) -> None:
-        rows = pa.RecordBatchReader.from_batches(schema, self._staging(commit_id).batches(files))
+        rows = pa.RecordBatchReader.from_batches(schema, _in_a_thread(self._staging(commit_id).batches(files)))
         same = " AND ".join(f"target.{_quoted(key)} = source.{_quoted(key)}" for key in self.keys)
         values = {_quoted(name): f"source.{_quoted(name)}" for name in schema.names}
         with self.faults(SinkError):
@@ -200,7 +200,7 @@ class DeltaTableSink(DeltaOptions, Sink):
                 ]
                 yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-        return schema, batches()
+        return schema, _in_a_thread(batches())
 
     def _adopts(self, table: deltalake.DeltaTable) -> bool:
         """Tell whether the staged files can be the table's as they are: nothing is to be checked or made of rows."""
@@ -217,6 +217,13 @@ class DeltaTableSink(DeltaOptions, Sink):
 
     def _staging(self, commit_id: str) -> Staging:
         return Staging(self.filesystem(SinkError), directory_name(commit_id), lambda: self.faults(SinkError))
+
+
+def _in_a_thread(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield batches that are read in a thread of their own: the library's own threads may not read by the library."""
+    with ThreadPoolExecutor(1) as thread:
+        while (batch := thread.submit(next, batches, None).result()) is not None:
+            yield batch
 
 
 def _has(table: deltalake.DeltaTable, commit_id: str) -> bool:

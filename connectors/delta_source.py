@@ -178,7 +178,9 @@ class DeltaTable(DeltaOptions, PartitionedSource):
             moment = self.timestamp if self.timestamp.tzinfo else self.timestamp.replace(tzinfo=timezone.utc)
             with self.faults(SourceError):
                 table.load_as_version(moment)
-                made = int(table.history(1)[0].get("timestamp", 0))
+                # The library's own history of a table at an earlier version is that of the latest one.
+                actions = self.actions(self.filesystem(SourceError), table.version())
+                made = int(next((said.get("timestamp", 0) for kind, said in actions if kind == "commitInfo"), 0))
             if made > moment.timestamp() * 1000:
                 first = datetime.fromtimestamp(made / 1000, timezone.utc).isoformat()
                 raise SourceError(

@@ -156,6 +156,7 @@ _CURES = (
     ("Permission denied", "have the owner grant what is lacking"),
     ("error sending request", "check the endpoint and the network"),
     ("Concurrent", "another writer has changed the table meanwhile; run again"),
+    ("failed validation check", "the table's constraints forbid them; mend the rows"),
     ("Invalid data type for Delta Lake", "convert the column, or leave it out"),
 )
 

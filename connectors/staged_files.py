@@ -132,6 +132,10 @@ class Staging:
             with self.faults():
                 self.filesystem.delete_dir(self.directory)
 
+    def end(self) -> None:
+        """Say that the commit has happened; its files stay, as they may be the table's."""
+        self._delete([_SCHEMA])
+
     def batches(self, files: Iterable[StagedFile]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of files, in their order."""
         for file in files:

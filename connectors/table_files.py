@@ -68,14 +68,14 @@ def may_hold(
     names = layout.schema.names if layout.keyed else layout.schema.names[1:]
     sources = {source: name for name, source in zip(names, layout.sources, strict=True)}
     format_, nowhere = pds.ParquetFileFormat(), LocalFileSystem()
-    fragments = [
-        format_.make_fragment(str(number), nowhere, _guarantee(known(file), sources, layout.schema))
-        for number, file in enumerate(files)
-    ]
     try:
+        fragments = [
+            format_.make_fragment(str(number), nowhere, _guarantee(known(file), sources, layout.schema))
+            for number, file in enumerate(files)
+        ]
         found = pds.FileSystemDataset(fragments, layout.schema, format_, nowhere).get_fragments(filter=predicate)
         return [files[int(fragment.path)] for fragment in found]
-    except pa.ArrowException:
+    except (pa.ArrowException, ValueError, TypeError):
         return list(files)
 
 
