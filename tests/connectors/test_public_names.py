@@ -11,7 +11,8 @@ import connectors
 def test_the_public_names_are_these_and_all_there() -> None:
     assert connectors.__all__ == sorted(connectors.__all__)
     assert set(connectors.__all__) == {
-        "BadRow", "BadRowError", "ConnectorError", "Csv", "CsvSink", "EmptySourceError", "JsonLines", "JsonLinesSink",
+        "BadRow", "BadRowError", "ConnectorError", "Csv", "CsvSink", "DeltaTable",
+        "DeltaTableSink", "EmptySourceError", "IcebergTable", "IcebergTableSink", "JsonLines", "JsonLinesSink",
         "Memory", "ParquetSink", "ParquetSource", "Partition", "PartitionedSource", "Plan", "Receipt", "Secret",
         "SecretError", "Sink", "SinkError", "SinkExistsError", "Source", "SourceError", "SourceNotFoundError",
         "SourceSchemaError", "SparkSource", "SparkTable", "TextFolder", "TextLines",

@@ -12,8 +12,10 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
+from pyiceberg.catalog import load_catalog
 
-from tests.pipelines.one_increment import POINTS, SINKS
+from tests.pipelines.one_increment import POINTS, SINKS, TABLE, catalog_of
 
 _NIGHTS = 3
 _ROOT = Path(__file__).parents[2]
@@ -48,7 +50,7 @@ def _nights(directory: Path, kind: str, deaths: list[tuple[str, ...]]) -> None:
         ended = _run(directory, kind, "")
         assert ended.returncode == 0, ended.stderr
         assert sorted(_seen(directory / "out", kind)) == sorted(expected)
-    assert list((directory / "out" / "_staging").iterdir()) == []
+    assert list((directory / "out").glob("_staging/*")) == []
     assert json.loads((directory / "runs" / "nightly" / "state.json").read_text())["pending"] is None
 
 
@@ -64,6 +66,14 @@ def _write(path: Path, lines: list[str], night: int) -> None:
 
 
 def _seen(target: Path, kind: str) -> list[str]:
+    if kind.startswith("delta"):
+        return list(DeltaTable(target).to_pyarrow_table()["text"].to_pylist())
+    if kind.startswith("iceberg"):
+        catalog = load_catalog("default", **catalog_of(target))
+        try:
+            return list(catalog.load_table(TABLE).scan().to_arrow()["text"].to_pylist())
+        finally:
+            catalog.close()
     if kind == "parquet":
         return [text for path in target.glob("*.parquet") for text in pq.read_table(path)["text"].to_pylist()]
     if kind == "csv":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from typing import Any, Literal
 
 import pytest
@@ -28,6 +29,8 @@ SAMPLES = "tests.pipelines.sample_plugins"
 
 NEEDED: dict[str, dict[str, object]] = {
     "source.csv": {"path": "/data"},
+    "source.delta_table": {"path": "/data"},
+    "source.iceberg_table": {"table": "news.articles"},
     "source.json_lines": {"path": "/data"},
     "source.memory": {"rows": [{"text": "a", "other": "b"}]},
     "source.parquet": {"path": "/data"},
@@ -40,6 +43,8 @@ NEEDED: dict[str, dict[str, object]] = {
     "step.sql": {"query": "SELECT * FROM rows"},
     "trainer.text_classifier": {"encoder": "acme/encoder"},
     "sink.csv": {"path": "/out"},
+    "sink.delta_table": {"path": "/out"},
+    "sink.iceberg_table": {"table": "news.out"},
     "sink.json_lines": {"path": "/out"},
     "sink.parquet": {"path": "/out"},
 }
@@ -54,6 +59,11 @@ VALUES: dict[str, Change] = {
     "source.csv.escape": ({}, "\\"),
     "source.csv.header": ({"columns": []}, False),
     "source.csv.quote": ({}, "'"),
+    "source.delta_table.timestamp": ({}, datetime(2026, 2, 3, 4, 5, tzinfo=timezone.utc)),
+    "source.delta_table.version": ({}, 7),
+    "source.iceberg_table.as_of": ({}, datetime(2026, 2, 3, 4, 5, tzinfo=timezone.utc)),
+    "source.iceberg_table.snapshot_id": ({}, 2**62),
+    "source.iceberg_table.table": ({}, "news.other"),
     "source.json_lines.encoding": ({}, "latin-1"),
     "source.json_lines.types": ({}, {"a": "int64"}),
     "source.memory.rows": ({}, [{"text": "b", "other": "b"}]),
@@ -78,6 +88,7 @@ VALUES: dict[str, Change] = {
     "session.object_store_memory": ({}, "2g"),
     "session.spark_conf": ({}, {"spark.hadoop.fs.s3a.secret.key": "${env:KEY}"}),
     "sink.csv.delimiter": ({}, ";"),
+    "sink.iceberg_table.table": ({}, "news.other"),
 }
 
 
