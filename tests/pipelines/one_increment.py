@@ -34,9 +34,9 @@ SINKS: dict[str, Callable[[Path], Sink]] = {
     "parquet": lambda out: ParquetSink(path=str(out), mode="append"),
     "json_lines": lambda out: JsonLinesSink(path=str(out), mode="append"),
     "csv": lambda out: CsvSink(path=str(out), mode="append"),
-    "delta_append": lambda out: DeltaTableSink(path=str(out), mode="append"),
+    "delta": lambda out: DeltaTableSink(path=str(out), mode="append"),
     "delta_merge": lambda out: DeltaTableSink(path=str(out), mode="merge"),
-    "iceberg_append": lambda out: IcebergTableSink(table=TABLE, properties=catalog_of(out), mode="append"),
+    "iceberg": lambda out: IcebergTableSink(table=TABLE, properties=catalog_of(out), mode="append"),
     "iceberg_merge": lambda out: IcebergTableSink(table=TABLE, properties=catalog_of(out), mode="merge"),
 }
 TABLE = "nights.rows"
