@@ -9,6 +9,8 @@ from __future__ import annotations
 from connectors.archives import Archives
 from connectors.csv_sink import CsvSink
 from connectors.csv_source import Csv
+from connectors.delta_sink import DeltaTableSink
+from connectors.delta_source import DeltaTable
 from connectors.errors import (
     BadRowError,
     ConnectionCutError,
@@ -22,6 +24,8 @@ from connectors.errors import (
     SourceSchemaError,
 )
 from connectors.hugging_face import HuggingFaceDataset
+from connectors.iceberg_sink import IcebergTableSink
+from connectors.iceberg_source import IcebergTable
 from connectors.json_lines_sink import JsonLinesSink
 from connectors.json_lines_source import JsonLines
 from connectors.kafka_source import Kafka
@@ -46,8 +50,12 @@ __all__ = [
     "ConnectorError",
     "Csv",
     "CsvSink",
+    "DeltaTable",
+    "DeltaTableSink",
     "EmptySourceError",
     "HuggingFaceDataset",
+    "IcebergTable",
+    "IcebergTableSink",
     "JsonLines",
     "JsonLinesSink",
     "Kafka",

@@ -47,7 +47,8 @@ def list_connectors() -> None:
     registry = Registry.installed()
     table = Table(box=None, pad_edge=False)
     for title in ("kind", "name", "class", "what it is"):
-        table.add_column(title, overflow="fold")
+        # A class is there to be copied, so it stays in one piece.
+        table.add_column(title, overflow="fold", no_wrap=title == "class")
     for kind in (SOURCE, SINK):
         for name in registry.names(kind):
             try:

@@ -11,26 +11,41 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
-from connectors import CsvSink, JsonLinesSink, ParquetSink, Receipt, Sink, TextLines
+from connectors import (
+    CsvSink,
+    DeltaTableSink,
+    IcebergTableSink,
+    JsonLinesSink,
+    ParquetSink,
+    Receipt,
+    Sink,
+    TextLines,
+)
+from connectors.staged_files import StagedFile, Staging
 from pipelines.commits import Commits
 from pipelines.read_state import ReadState
 
-SINKS: dict[str, type[ParquetSink] | type[JsonLinesSink] | type[CsvSink]] = {
-    "parquet": ParquetSink,
-    "json_lines": JsonLinesSink,
-    "csv": CsvSink,
+SINKS: dict[str, Callable[[Path], Sink]] = {
+    "parquet": lambda out: ParquetSink(path=str(out), mode="append"),
+    "json_lines": lambda out: JsonLinesSink(path=str(out), mode="append"),
+    "csv": lambda out: CsvSink(path=str(out), mode="append"),
+    "delta": lambda out: DeltaTableSink(path=str(out), mode="append"),
+    "delta_merge": lambda out: DeltaTableSink(path=str(out), mode="merge"),
+    "iceberg": lambda out: IcebergTableSink(table=TABLE, properties=catalog_of(out), mode="append"),
+    "iceberg_merge": lambda out: IcebergTableSink(table=TABLE, properties=catalog_of(out), mode="merge"),
 }
+TABLE = "nights.rows"
 POINTS = ("while writing", "before the commit", "in the commit", "between commit and state")
 
 
 def main(directory: Path, kind: str, where: str) -> None:
     source = TextLines(path=str(directory / "in"))
-    sink = SINKS[kind](path=str(directory / "out"), mode="append")
+    sink = SINKS[kind](directory / "out")
     with ReadState.hold(directory / "runs", "nightly") as state:
         state.settle(sink)
         commits = Commits(state, "a-run")
@@ -46,6 +61,18 @@ def main(directory: Path, kind: str, where: str) -> None:
             if where == "before the commit":
                 _die()
             commits.commit(_Deadly(sink, where), receipts)  # type: ignore[arg-type]
+
+
+def catalog_of(out: Path) -> dict[str, str]:
+    """Return the properties of the catalog of tables in a directory, which is made if it is not there."""
+    from pyiceberg.catalog import load_catalog
+
+    out.mkdir(parents=True, exist_ok=True)
+    properties = {"type": "sql", "uri": f"sqlite:///{out}/catalog.db", "warehouse": str(out)}
+    catalog = load_catalog("default", **properties)
+    catalog.create_namespace_if_not_exists(TABLE.partition(".")[0])
+    catalog.close()
+    return properties
 
 
 class _Deadly:
@@ -65,6 +92,15 @@ class _Deadly:
                 replace(source, target)
 
             os.replace = replace_once  # type: ignore[assignment]
+            # A sink of tables replaces nothing; it clears its staging before it publishes, and after.
+            clear = Staging.clear
+
+            def clear_once(staging: Staging, published: Sequence[StagedFile] = (), *, ended: bool = True) -> None:
+                if ended:
+                    _die()
+                clear(staging, published, ended=ended)
+
+            Staging.clear = clear_once  # type: ignore[method-assign]
         self._sink.commit(commit_id, receipts, cursor)
         if self._where == "between commit and state":
             _die()

@@ -12,14 +12,16 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
+from pyiceberg.catalog import load_catalog
 
-from tests.pipelines.one_increment import POINTS, SINKS
+from tests.pipelines.one_increment import POINTS, SINKS, TABLE, catalog_of
 
 _NIGHTS = 3
 _ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("kind", SINKS)
+@pytest.mark.parametrize("kind", [kind for kind in SINKS if not kind.endswith("_merge")])
 def test_a_run_that_is_killed_loses_and_doubles_nothing(kind: str, tmp_path: Path) -> None:
     _nights(tmp_path, kind, [("before the commit",), ("in the commit", "between commit and state")])
 
@@ -41,14 +43,16 @@ def _nights(directory: Path, kind: str, deaths: list[tuple[str, ...]]) -> None:
             lines = [f"night {night} part {part} line {line}" for line in range(50)]
             _write(directory / "in" / f"{night}-{part}.txt", lines, night)
             expected += lines
-        for where in points:
-            assert _run(directory, kind, where).returncode == -9
+        for number, where in enumerate(points):
+            # Where a run before may have committed, there may be nothing left to write.
+            done = where == "while writing" and {"in the commit", "between commit and state"} & {*points[:number]}
+            assert _run(directory, kind, where).returncode in ((-9, 0) if done else (-9,))
         # What is seen meanwhile is the rows of whole commits.
         assert len(_seen(directory / "out", kind)) % 100 == 0 or "in the commit" in points
         ended = _run(directory, kind, "")
         assert ended.returncode == 0, ended.stderr
         assert sorted(_seen(directory / "out", kind)) == sorted(expected)
-    assert list((directory / "out" / "_staging").iterdir()) == []
+    assert list((directory / "out").glob("_staging/*")) == []
     assert json.loads((directory / "runs" / "nightly" / "state.json").read_text())["pending"] is None
 
 
@@ -64,6 +68,14 @@ def _write(path: Path, lines: list[str], night: int) -> None:
 
 
 def _seen(target: Path, kind: str) -> list[str]:
+    if kind.startswith("delta"):
+        return list(DeltaTable(target).to_pyarrow_table()["text"].to_pylist())
+    if kind.startswith("iceberg"):
+        catalog = load_catalog("default", **catalog_of(target))
+        try:
+            return list(catalog.load_table(TABLE).scan().to_arrow()["text"].to_pylist())
+        finally:
+            catalog.close()
     if kind == "parquet":
         return [text for path in target.glob("*.parquet") for text in pq.read_table(path)["text"].to_pylist()]
     if kind == "csv":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from typing import Any, Literal
 
 import pytest
@@ -30,6 +31,8 @@ NEEDED: dict[str, dict[str, object]] = {
     "source.archives": {"path": "/data"},
     "source.csv": {"path": "/data"},
     "source.huggingface": {"name": "acme/reviews"},
+    "source.delta_table": {"path": "/data"},
+    "source.iceberg_table": {"table": "news.articles"},
     "source.json_lines": {"path": "/data"},
     "source.kafka": {"bootstrap_servers": "localhost:9092", "topic": "news"},
     "source.memory": {"rows": [{"text": "a", "other": "b"}]},
@@ -44,6 +47,8 @@ NEEDED: dict[str, dict[str, object]] = {
     "step.sql": {"query": "SELECT * FROM rows"},
     "trainer.text_classifier": {"encoder": "acme/encoder"},
     "sink.csv": {"path": "/out"},
+    "sink.delta_table": {"path": "/out"},
+    "sink.iceberg_table": {"table": "news.out"},
     "sink.json_lines": {"path": "/out"},
     "sink.parquet": {"path": "/out"},
 }
@@ -63,6 +68,11 @@ VALUES: dict[str, Change] = {
     "source.huggingface.name": ({}, "acme/news"),
     "source.huggingface.path": ({"name": None}, "/data"),
     "source.huggingface.token": ({}, "${env:TOKEN}"),
+    "source.delta_table.timestamp": ({}, datetime(2026, 2, 3, 4, 5, tzinfo=timezone.utc)),
+    "source.delta_table.version": ({}, 7),
+    "source.iceberg_table.as_of": ({}, datetime(2026, 2, 3, 4, 5, tzinfo=timezone.utc)),
+    "source.iceberg_table.snapshot_id": ({}, 2**62),
+    "source.iceberg_table.table": ({}, "news.other"),
     "source.json_lines.encoding": ({}, "latin-1"),
     "source.json_lines.types": ({}, {"a": "int64"}),
     "source.kafka.encoding": ({}, "latin-1"),
@@ -110,6 +120,7 @@ VALUES: dict[str, Change] = {
     "session.object_store_memory": ({}, "2g"),
     "session.spark_conf": ({}, {"spark.hadoop.fs.s3a.secret.key": "${env:KEY}"}),
     "sink.csv.delimiter": ({}, ";"),
+    "sink.iceberg_table.table": ({}, "news.other"),
 }
 
 
