@@ -31,6 +31,7 @@ from connectors.secret import Secret
 from connectors.sink import Receipt, Sink
 from connectors.source import BadRow, Partition, PartitionedSource, Plan, Source, SparkSource
 from connectors.spark_table import SparkTable
+from connectors.storage import StorageOptions
 from connectors.text_folder import TextFolder
 from connectors.text_lines import TextLines
 
@@ -64,6 +65,7 @@ __all__ = [
     "SourceSchemaError",
     "SparkSource",
     "SparkTable",
+    "StorageOptions",
     "TextFolder",
     "TextLines",
 ]

@@ -8,8 +8,8 @@ pyarrow, pandas through it) see committed rows alone::
     _staging/<commit>/              attempts, each whole; those that the manifest names are moved to their places
 
 The manifest is made after all rows are durable, in one step, and at most once. Publishing comes after it and can be
-taken up by anyone: who knows the manifest reads a file that has no place yet where it is staged. A commit that overwrites
-names those that it replaces, which are from then on not read, whether or not their files are still there.
+taken up by anyone: who knows the manifest reads a file that has no place yet where it is staged. A commit that
+overwrites names those that it replaces, which are from then on not read, whether or not their files are still there.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class CommittedFile:
     Attributes:
         name: in the directory.
         staged: where it was, or is, below the commit's staging.
-        bytes: its size.
+        size: in bytes.
     """
 
     name: str
     staged: str
-    bytes: int
+    size: int
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Manifest:
         cursor: how far the source had been read with it.
         committed: when, in ISO 8601, by the committer's clock.
         rows: how many.
-        bytes: of all its files.
+        size: of all its files, in bytes.
         files: all of them.
         columns: name and type of each.
         replaces: the commits whose rows it takes the place of.
@@ -70,7 +70,7 @@ class Manifest:
     cursor: str | None
     committed: str
     rows: int
-    bytes: int
+    size: int
     files: tuple[CommittedFile, ...]
     columns: tuple[tuple[str, str], ...]
     replaces: tuple[str, ...]
@@ -169,8 +169,8 @@ def committed_files(
             for file in manifest.files:
                 name = prefix + file.name
                 if name in found:
-                    seen[name] = replace(found[name], size=file.bytes, changed=manifest.changed)
+                    seen[name] = replace(found[name], size=file.size, changed=manifest.changed)
                 elif wanted(name):
                     address = f"{root.rstrip('/')}/{prefix}{STAGING}/{manifest.commit_id}/{file.staged}"
-                    seen[name] = File(address, name, file.bytes, manifest.changed, storage=storage)
+                    seen[name] = File(address, name, file.size, manifest.changed, storage=storage)
     return sorted(seen.values(), key=lambda file: file.name.split("/"))

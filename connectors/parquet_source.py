@@ -140,9 +140,7 @@ class ParquetSource(FileSource):
         store = arrow_filesystem(files[0])
 
         def look() -> pds.FileSystemDataset:
-            return pds.dataset(
-                paths, format="parquet", partitioning="hive", partition_base_dir=root, filesystem=store
-            )
+            return pds.dataset(paths, format="parquet", partitioning="hive", partition_base_dir=root, filesystem=store)
 
         return asked(files[0], self.path, look)
 

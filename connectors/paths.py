@@ -89,7 +89,7 @@ def local_path(address: str) -> Path:
         return root / inside
     if _URL.match(address):
         raise SourceNotFoundError(
-            f"{address}: files are read by path, 'package:NAME/…', file://, s3://, gs:// or abfs://; mount the storage, "
+            f"{address}: files are read by path, 'package:NAME/…', file://, s3://, gs:// or abfs://; mount the storage "
             "or read it with a source made for it (SparkTable reads what Spark can)"
         )
     return Path(address)

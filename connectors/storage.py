@@ -59,7 +59,7 @@ class StorageOptions(BaseModel):
         sas_token: of Azure, instead of `account_key`, as a reference.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     endpoint: str | None = None
     region: str | None = None
@@ -78,7 +78,7 @@ class StorageOptions(BaseModel):
         if value is None:
             return None
         parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        if "@" in value or parts.scheme not in ("http", "https") or not parts.hostname:
             # The value is not shown: it may hold a password.
             raise ValueError("an endpoint is written http://host:port or https://host:port, without user and password")
         if parts.path.strip("/") or parts.query or parts.fragment:
@@ -103,7 +103,9 @@ class StorageOptions(BaseModel):
             return self.endpoint
         if location.scheme == "s3":
             return "Amazon S3" + (f" in {self.region}" if self.region else "")
-        return "Google Cloud Storage" if location.scheme == "gs" else f"Azure account {location.account or self.account}"
+        if location.scheme == "gs":
+            return "Google Cloud Storage"
+        return f"the Azure account {location.account or self.account}"
 
     def filesystem(self, location: Location, failure: type[ConnectorError]) -> FileSystem:
         """Return the store that an address leads to; processes open each once.

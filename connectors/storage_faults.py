@@ -42,7 +42,7 @@ _PASSING = re.compile(
     r"NETWORK_CONNECTION|curlCode|SLOW_DOWN|SlowDown|THROTTL|SERVICE_UNAVAILABLE|ServiceUnavailable|INTERNAL_FAILURE|"
     r"InternalError|REQUEST_TIMEOUT|RequestTimeout|HTTP status (429|5\d\d)|ConnectionClosed|ended early|UNAVAILABLE",
 )
-_NOISE = re.compile(r"\s*\(Request ID:[^)]*\)|\. Detail:.*|; Details:.*", re.DOTALL)
+_NOISE = re.compile(r"\s*\(Request ID:[^)]*\)|: No response body|\. Detail:.*|; Details:.*", re.DOTALL)
 
 
 @dataclass(frozen=True)
