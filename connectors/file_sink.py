@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import chain, islice
@@ -98,7 +98,8 @@ class FileTarget:
                 raise lost(self.directory, path)
             return Receipt(partition, attempt, rows, size, (name,))
         except BaseException:
-            with faults():
+            # Where this fails too, the commit or the abort clears it.
+            with suppress(SinkError), faults():
                 self.directory.remove([path])
             raise
 
@@ -107,7 +108,7 @@ class FileTarget:
         with self.directory.faults():
             manifest = self._manifest(commit_id)
             if manifest is None:
-                manifest = self._decided(self._draft(commit_id, receipts, cursor))
+                manifest = self._decided(commit_id, receipts, cursor)
             self._finish(manifest)
 
     def is_committed(self, commit_id: str) -> bool:
@@ -199,13 +200,18 @@ class FileTarget:
             made_by=secrets.token_hex(8),
         )
 
-    def _decided(self, draft: Manifest) -> Manifest:
-        """Have the commit happen, and return its manifest: the draft, or that of another who was first."""
-        if self.directory.create(_manifest_name(draft.commit_id), draft.data()):
-            return draft
-        first = self._manifest(draft.commit_id)
+    def _decided(self, commit_id: str, receipts: Sequence[Receipt], cursor: str | None) -> Manifest:
+        """Have the commit happen, and return its manifest: of this try, or of another that was first."""
+        try:
+            draft = self._draft(commit_id, receipts, cursor)
+            if self.directory.create(_manifest_name(commit_id), draft.data()):
+                return draft
+            lack = SinkError(f"{self.directory.shown}: commit {commit_id} has just been replaced by another")
+        except SinkError as error:
+            lack = error  # perhaps because the other try has cleared the staging
+        first = self._manifest(commit_id)
         if first is None:
-            raise SinkError(f"{self.directory.shown}: commit {draft.commit_id} is being replaced by another; run again")
+            raise lack
         return first
 
     def _finish(self, manifest: Manifest) -> None:

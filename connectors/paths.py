@@ -185,7 +185,8 @@ def _committed(files: list[File], path: Path, root: str, directories: set[Path],
 
     names = {one: "" if one == path else one.relative_to(path).as_posix() for one in sinks}
     manifests = {name: read_manifests(one) for one, name in names.items() if not is_hidden(name)}
-    return committed_files(files, manifests, root, matching(wanted))
+    made = {name: of_one for name, of_one in manifests.items() if of_one}
+    return committed_files(files, made, root, matching(wanted))
 
 
 def _shown(name: str) -> str:

@@ -34,6 +34,7 @@ _CURES: Sequence[tuple[str, str]] = (
         r"curlCode: (6|7|28|60)\b|Could not connect|EndpointConnectionError|Connection refused",
         "check the endpoint and the network, and whether the store is up",
     ),
+    (r"NotImplemented", "the store must know conditional writes (If-None-Match), by which commits are told apart"),
     (r"SLOW_DOWN|THROTTL|SlowDown|HTTP status (429|5\d\d)|SERVICE_UNAVAILABLE|INTERNAL_FAILURE", "run again later"),
     (r"NO_SUCH_KEY|RESOURCE_NOT_FOUND|Path does not exist|NoSuchKey", "it has gone since it was listed; run again"),
 )

@@ -51,7 +51,7 @@ def bucket(store: ObjectStore) -> Iterator[str]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits between tries are short."""
-    monkeypatch.setattr(storage_faults, "WAITS", (0.01, 0.01))
+    monkeypatch.setattr(storage_faults, "WAITS", (0.01,))
 
 
 class _Contract(SourceContract):
@@ -227,7 +227,9 @@ class TestFaultsThatDoNot:
         options = (
             store.options(access_key_id=key) if key else {"endpoint": store.options()["endpoint"], "anonymous": True}
         )
-        with pytest.raises(SourceError, match=r"s3://.* at http://127\.0\.0\.1.*(ACCESS_DENIED|INVALID_ACCESS_KEY_ID).*credentials") as caught:
+        with pytest.raises(
+            SourceError, match=r"s3://.* at http://127\.0\.0\.1.*(ACCESS_DENIED|INVALID_ACCESS_KEY_ID).*credentials"
+        ) as caught:
             read(TextLines(path=bucket, storage=options))
         assert SECRET not in _chain(caught.value)
         assert store.requests.count(f"GET /{bucket[5:]}") < 4
