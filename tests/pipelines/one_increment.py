@@ -31,6 +31,8 @@ SINKS: dict[str, type[ParquetSink] | type[JsonLinesSink] | type[CsvSink]] = {
     "parquet_in_a_store": ParquetSink,
 }
 POINTS = ("while writing", "before the commit", "in the commit", "while clearing", "between commit and state")
+HAPPENED = {"in the commit", "while clearing", "between commit and state"}
+"""The points at which the commit has happened already."""
 
 
 def main(directory: Path, kind: str, where: str) -> None:
