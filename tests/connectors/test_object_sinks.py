@@ -151,7 +151,7 @@ class TestFaults:
         store.faults += [
             Fault("PUT", "schema.arrow", "InternalError", 500),
             Fault("PUT", "_commits/one.json", "SlowDown"),
-            Fault("PUT", "part-", "SlowDown", times=3),
+            Fault("PUT", "part-", "SlowDown"),
             Fault("HEAD", "part-", "SlowDown"),
         ]
         _put(sink, "one", "a")

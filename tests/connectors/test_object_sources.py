@@ -201,7 +201,8 @@ class TestFaultsThatPass:
         store.faults.append(Fault("GET", bucket[5:], "SlowDown", times=3))
         assert [row["text"] for row in read(source)[0]] == texts
 
-    def test_tries_have_an_end(self, store: ObjectStore, bucket: str) -> None:
+    def test_tries_have_an_end(self, store: ObjectStore, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(storage_faults, "WAITS", ())
         source, _ = _planted(store, bucket, "lines")
         with source.plan() as plan:
             store.faults.append(Fault("GET", "/rows", "SlowDown", times=1000))
