@@ -39,6 +39,7 @@ from connectors.secret import Secret
 from connectors.sink import Receipt, Sink
 from connectors.source import BadRow, Partition, PartitionedSource, Plan, Source, SparkSource
 from connectors.spark_table import SparkTable
+from connectors.storage import StorageOptions
 from connectors.text_folder import TextFolder
 from connectors.text_lines import TextLines
 
@@ -80,6 +81,7 @@ __all__ = [
     "SourceSchemaError",
     "SparkSource",
     "SparkTable",
+    "StorageOptions",
     "TextFolder",
     "TextLines",
 ]

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv as pcsv
 from pydantic import field_validator
 from typing_extensions import Self
 
+from connectors.compression import SUFFIXES, Compression, compressed
 from connectors.errors import SinkError
-from connectors.file_sink import SUFFIXES, Compression, DirectoryOption, FileTarget, Mode
+from connectors.file_sink import FileTarget, Mode
 from connectors.sink import Receipt, Sink
+from connectors.sink_directory import DirectoryOption, sink_directory
+from connectors.storage import StorageOptions
 
 
 class CsvSink(Sink):
     """A directory of CSV files (UTF-8, strings quoted, a null as an empty field), one for each partition with rows.
 
     Attributes:
-        path: the directory, made if it is not there; on several machines, storage that all of them share.
+        path: the directory, made if it is not there; on several machines, storage that all of them share, or an
+            address in an object store (``s3://bucket/…``).
         mode: ``error`` refuses a directory that holds data, ``overwrite`` replaces it, ``append`` adds to it.
         delimiter: one character.
         header: whether the first record of each file names the columns.
         compression: of the files.
+        storage: how the object store is reached.
     """
 
     path: DirectoryOption
@@ -32,6 +37,7 @@ class CsvSink(Sink):
     delimiter: str = ","
     header: bool = True
     compression: Compression = "none"
+    storage: StorageOptions = StorageOptions()
 
     @field_validator("delimiter")
     @classmethod
@@ -75,14 +81,13 @@ class CsvSink(Sink):
         return self.model_copy(update={"mode": "overwrite"})
 
     def _target(self) -> FileTarget:
-        return FileTarget(Path(self.path), self.mode, f".csv{SUFFIXES[self.compression]}")
+        return FileTarget(sink_directory(self.path, self.storage), self.mode, f".csv{SUFFIXES[self.compression]}")
 
     @contextmanager
-    def _open(self, path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-        codec = None if self.compression == "none" else self.compression
+    def _open(self, stream: BinaryIO, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
         options = pcsv.WriteOptions(include_header=self.header, delimiter=self.delimiter)
         with (
-            pa.output_stream(str(path), compression=codec) as stream,
-            pcsv.CSVWriter(stream, schema, write_options=options) as writer,
+            compressed(stream, self.compression) as whole,
+            pcsv.CSVWriter(whole, schema, write_options=options) as writer,
         ):
             yield writer.write_table

@@ -29,7 +29,7 @@ class Csv(FileSource):
     inside quotes anywhere.
 
     Attributes:
-        path: a file, a directory, a glob, or ``package:NAME/sub/file``.
+        path: a file, a directory, a glob, ``package:NAME/sub/file``, or any of the first three in an object store.
         text_column: the column that becomes ``text``.
         label_column: the column that becomes ``label``, and must not be empty; None takes one named ``label``, if
             there is one, as it is.
@@ -71,11 +71,11 @@ class Csv(FileSource):
 
     def read_schema(self) -> pa.Schema:
         """Return the columns of the first file that is not empty; see `PartitionedSource.read_schema`."""
-        return self._layout(self._found(find_files(self.path))).schema
+        return self._layout(self._found(self.list_files())).schema
 
     def list_files(self) -> list[File]:
         """Return the files; see `FileSource.list_files`."""
-        return find_files(self.path)
+        return find_files(self.path, storage=self.storage)
 
     def divide(self, new: Sequence[File], files: Sequence[File], **narrowed: object) -> Sequence[Partition]:
         """Return the files in groups; reads the first header. See `FileSource.divide`."""

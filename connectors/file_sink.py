@@ -1,70 +1,46 @@
 """Writing files to a directory so that only whole commits are ever seen: what the file sinks share.
 
-A directory looks like this, and readers that pass over names with a leading ``_`` (Spark, pyarrow, our own
-sources) see the data alone::
-
-    part-00000-<commit>.parquet     published
-    _commits/<commit>.json          written last: a commit without it did not happen
-    _staging/<commit>/              attempts not published (yet), and in replaced/ what an overwrite puts away
+How a directory is laid out, and what readers make of it, is said in `connectors.manifest`.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import secrets
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from itertools import chain, islice
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import BinaryIO, Literal
 
 import pyarrow as pa
-from pydantic import AfterValidator
 
 from connectors.errors import SinkError, SinkExistsError
-from connectors.paths import PACKAGE, PathOption
+from connectors.manifest import COMMITS, STAGING, CommittedFile, Manifest, is_part, standing
 from connectors.sink import Receipt
+from connectors.sink_directory import SinkDirectory, lost
 
 Mode = Literal["error", "overwrite", "append"]
 """What to do about data that a target holds: refuse, replace it in the commit, or add to it."""
 
-Compression = Literal["none", "gzip", "zstd"]
-"""How text files are compressed; the suffix says so to readers."""
+OpenWriter = Callable[[BinaryIO, pa.Schema], AbstractContextManager[Callable[[pa.Table], None]]]
+"""Takes a new file for rows of a schema and gives a function that appends a table to it; at its end the file is whole,
+though not closed."""
 
-SUFFIXES: dict[Compression, str] = {"none": "", "gzip": ".gz", "zstd": ".zst"}
-
-OpenWriter = Callable[[Path, pa.Schema], AbstractContextManager[Callable[[pa.Table], None]]]
-"""Opens a new file for rows of a schema and gives a function that appends a table to it; closing makes it whole."""
-
-_PART = re.compile(r"part-\d{5,}-([^.]+)\.[a-z.]+")
 _COMMIT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9=_-]*")
-_STAGING = "_staging"
-_COMMITS = "_commits"
-_REPLACED = "replaced"
 _SCHEMA = "schema.arrow"
-
-
-def _is_a_directory_path(path: str) -> str:
-    if path.startswith(PACKAGE) or "://" in path:
-        raise ValueError(f"a sink writes to a directory that every machine reaches by the same path; got {path!r}")
-    return path
-
-
-DirectoryOption = Annotated[PathOption, AfterValidator(_is_a_directory_path)]
-"""The directory that a sink writes to: local, or shared by all machines under one path. Made absolute at once."""
 
 
 @dataclass(frozen=True)
 class FileTarget:
     """A directory that rows are committed to; does what `Sink` says, given a way to write one file.
 
-    Files appear in the directory one by one as a commit goes on, each in one step; `_commits` tells a commit that
-    ended from one that was cut short. `abort`, or the next `begin` (of the same commit, or of any where the mode is
-    not ``append``), undoes the latter, and brings back what it had replaced.
+    A commit has happened once its manifest is there; then its files are published, one by one, each in one step. A
+    commit that is cut short before is undone by `abort`, or by the next `begin` (of the same commit, or of any where
+    the mode is not ``append``). One that is cut short after is finished by whatever comes next: `commit`, `abort`,
+    `is_committed`, or `begin` of any commit. Whoever reads by the manifests sees a commit as a whole from the first
+    moment; others see its files appear, and before them, in the mode ``overwrite``, the old ones disappear.
 
     Attributes:
         directory: where.
@@ -72,7 +48,7 @@ class FileTarget:
         suffix: of the files, from the dot.
     """
 
-    directory: Path
+    directory: SinkDirectory
     mode: Mode
     suffix: str
 
@@ -80,14 +56,12 @@ class FileTarget:
         """Prepare to stage; see `Sink.begin`."""
         if not _COMMIT_ID.fullmatch(commit_id):
             raise SinkError(f"commit id {commit_id!r} cannot be part of a file name; use letters, digits, '-' and '_'")
-        with self._faults():
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self._clear_unfinished(commit_id)
-            if not self._manifest(commit_id).exists():
-                self._check_target(schema)
-            staging = self._staging(commit_id)
-            staging.mkdir(parents=True, exist_ok=True)
-            _replace(staging / _SCHEMA, schema.serialize().to_pybytes())
+        with self.directory.faults():
+            self.directory.make()
+            manifests = self._settled(commit_id)
+            if commit_id not in {manifest.commit_id for manifest in manifests}:
+                self._check_target(schema, manifests)
+            self.directory.write(f"{_staging(commit_id)}/{_SCHEMA}", schema.serialize().to_pybytes())
 
     def write(
         self,
@@ -98,160 +72,194 @@ class FileTarget:
         open_writer: OpenWriter,
     ) -> Receipt:
         """Stage one attempt; see `Sink.write`. Of empty partitions, only the first makes a file, to show columns."""
-        staging = self._staging(commit_id)
         schema = self._staged_schema(commit_id)
-        path = staging / f"{partition:05d}-{attempt}-{secrets.token_hex(8)}{self.suffix}"
+        name = f"{partition:05d}-{attempt}-{secrets.token_hex(8)}{self.suffix}"
+        path = f"{_staging(commit_id)}/{name}"
         rows = 0
         filled = (batch for batch in batches if batch.num_rows)
         first = list(islice(filled, 1))
         if not first and partition != 0:
             return Receipt(partition, attempt, rows=0, bytes=0)
+        faults = self.directory.faults
         try:
-            # What the batches raise is not the directory's fault, so only what is done to the file is under _faults.
+            # What the batches raise is not the directory's fault, so only what is done to the file is under faults().
             with ExitStack() as file:
-                with self._faults():
-                    append = file.enter_context(open_writer(path, schema))
+                with faults():
+                    append = file.enter_context(open_writer(file.enter_context(self.directory.open(path)), schema))
                 for batch in chain(first, filled):
                     rows += batch.num_rows
-                    with self._faults():
+                    with faults():
                         append(_cast(batch, schema))
-                with self._faults():
+                with faults():
                     file.close()
-                    _sync(path)
-                    return Receipt(partition, attempt, rows, path.stat().st_size, (path.name,))
+            with faults():
+                size = self.directory.size(path)
+            if size is None:
+                raise lost(self.directory, path)
+            return Receipt(partition, attempt, rows, size, (name,))
         except BaseException:
-            path.unlink(missing_ok=True)
+            # Where this fails too, the commit or the abort clears it.
+            with suppress(SinkError), faults():
+                self.directory.remove([path])
             raise
 
     def commit(self, commit_id: str, receipts: Sequence[Receipt], cursor: str | None = None) -> None:
         """Publish the receipts; see `Sink.commit`. May be called again after it was interrupted anywhere."""
-        with self._faults():
-            if not self._manifest(commit_id).exists():
-                files = self._named(commit_id, receipts)
-                schema = self._staged_schema(commit_id)
-                if self.mode == "overwrite":
-                    self._put_away(commit_id)
-                for staged, published in files.items():
-                    if staged.exists():
-                        os.replace(staged, published)
-                _sync(self.directory)
-                _replace(
-                    self._manifest(commit_id),
-                    _manifest_text(commit_id, receipts, cursor, files.values(), schema),
-                )
-            self._clear_staging(commit_id)
+        with self.directory.faults():
+            manifest = self._manifest(commit_id)
+            if manifest is None:
+                manifest = self._decided(commit_id, receipts, cursor)
+            self._finish(manifest)
 
     def is_committed(self, commit_id: str) -> bool:
-        """Tell whether a commit ended; see `Sink.is_committed`."""
-        with self._faults():
-            return self._manifest(commit_id).exists()
+        """Tell whether there is a manifest; see `Sink.is_committed`. Finishes a commit that was cut short after it."""
+        with self.directory.faults():
+            manifest = self._manifest(commit_id)
+            if manifest is not None:
+                self._finish(manifest)
+            return manifest is not None
 
     def abort(self, commit_id: str) -> None:
-        """Undo a commit that did not end; see `Sink.abort`. What a finished commit published stays."""
-        with self._faults():
-            if not self._manifest(commit_id).exists():
-                for path in self._parts():
-                    if _commit_of(path) == commit_id:
-                        path.unlink()
-                self._bring_back(commit_id)
-            self._clear_staging(commit_id)
+        """Undo a commit that has not happened, and finish one that has; see `Sink.abort`."""
+        if not self.is_committed(commit_id):
+            with self.directory.faults():
+                self.directory.remove_tree(_staging(commit_id))
 
-    def _clear_staging(self, commit_id: str) -> None:
-        shutil.rmtree(self._staging(commit_id), ignore_errors=True)
+    def _settled(self, commit_id: str) -> list[Manifest]:
+        """Finish what was cut short after its manifest, undo what was before, and return the manifests that stand.
 
-    def _clear_unfinished(self, commit_id: str) -> None:
-        """Undo what an earlier try at this commit left; and, where no one else may be writing, at any other."""
-        staging = self.directory / _STAGING
-        others = sorted(path.name for path in staging.iterdir()) if staging.exists() else []
-        for unfinished in [commit_id] if self.mode == "append" else {commit_id, *others}:
-            self.abort(unfinished)
+        Where others may be writing, as in the mode ``append``, only this commit's own staging is known to be left over.
+        """
+        manifests = {manifest.commit_id: manifest for manifest in self._manifests()}
+        for staged in self.directory.names(STAGING):
+            if staged in manifests:
+                self._finish(manifests[staged])
+            elif self.mode != "append" or staged == commit_id:
+                self.directory.remove_tree(_staging(staged))
+        return standing(manifests.values())
 
-    def _check_target(self, schema: pa.Schema) -> None:
-        present = sorted(path for path in self.directory.iterdir() if not path.name.startswith((".", "_")))
-        foreign = [path.name for path in present if _commit_of(path) is None]
+    def _check_target(self, schema: pa.Schema, manifests: Sequence[Manifest]) -> None:
+        shown = self.directory.shown
+        present = [name for name in self.directory.names() if not name.startswith((".", "_"))]
+        ours = {file.name for manifest in manifests for file in manifest.files}
+        foreign = [name for name in present if name not in ours]
         if present and self.mode == "error":
             raise SinkExistsError(
-                f"{self.directory} holds data ({present[0].name}, {len(present)} entries in all); choose another "
+                f"{shown} holds data ({present[0]}, {len(present)} entries in all); choose another "
                 "directory, or set mode: overwrite to replace it or mode: append to add to it"
             )
         if foreign and self.mode == "overwrite":
             raise SinkError(
-                f"{self.directory} holds {foreign[0]!r}, which no sink has written, so it will not be overwritten; "
+                f"{shown} holds {foreign[0]!r}, which no sink has written, so it will not be overwritten; "
                 "choose a directory of its own for the data, or remove that yourself"
             )
         if self.mode == "append":
-            self._check_same_columns(present, schema)
-
-    def _check_same_columns(self, present: list[Path], schema: pa.Schema) -> None:
-        other = [path.name for path in present if not path.name.endswith(self.suffix)]
-        if other:
-            raise SinkError(f"{self.directory} holds {other[0]!r}, so {self.suffix} files cannot be appended to it")
-        for manifest in sorted((self.directory / _COMMITS).glob("*.json")):
-            columns = json.loads(manifest.read_text(encoding="utf-8"))["columns"]
-            if columns != _columns(schema):
+            alike = [name for name in foreign if is_part(name)]
+            if alike:
                 raise SinkError(
-                    f"{self.directory} holds rows of {_listed(columns)}, and rows of {_listed(_columns(schema))} "
+                    f"{shown} holds {alike[0]!r}, which belongs to no commit, so readers would pass over it from now "
+                    "on; choose a directory of its own for the data, or rename that file"
+                )
+            self._check_same_columns(present, schema, manifests)
+
+    def _check_same_columns(self, present: Sequence[str], schema: pa.Schema, manifests: Sequence[Manifest]) -> None:
+        shown = self.directory.shown
+        other = [name for name in present if not name.endswith(self.suffix)]
+        if other:
+            raise SinkError(f"{shown} holds {other[0]!r}, so {self.suffix} files cannot be appended to it")
+        for manifest in manifests:
+            if manifest.columns != _columns(schema):
+                raise SinkError(
+                    f"{shown} holds rows of {_listed(manifest.columns)}, and rows of {_listed(_columns(schema))} "
                     "cannot be appended to them; write to another directory, or set mode: overwrite"
                 )
 
-    def _named(self, commit_id: str, receipts: Sequence[Receipt]) -> dict[Path, Path]:
-        """Return under which name each staged file is to be published; all are there, staged or published already."""
-        staging = self._staging(commit_id)
-        files = {
-            staging / name: self.directory / f"part-{receipt.partition:05d}-{commit_id}{self.suffix}"
+    def _draft(self, commit_id: str, receipts: Sequence[Receipt], cursor: str | None) -> Manifest:
+        """Return the manifest of a commit that is about to happen; all its files are there."""
+        files = tuple(
+            CommittedFile(f"part-{receipt.partition:05d}-{commit_id}{self.suffix}", name, receipt.bytes)
             for receipt in receipts
             for name in receipt.staged
-        }
-        if len(set(files.values())) < len(files):
+        )
+        if len({file.name for file in files}) < len(files):
             raise SinkError(f"commit {commit_id} was given two receipts for one partition; give one for each")
-        lost = [staged for staged, published in files.items() if not staged.exists() and not published.exists()]
-        if lost:
-            raise SinkError(f"commit {commit_id}: {lost[0]} was staged and is not there; run the write again")
-        return files
+        there = set(self.directory.names(_staging(commit_id)))
+        gone = [file.staged for file in files if file.staged not in there]
+        if gone:
+            raise lost(self.directory, f"{_staging(commit_id)}/{gone[0]}")
+        replaced = self._manifests() if self.mode == "overwrite" else []
+        return Manifest(
+            commit_id=commit_id,
+            cursor=cursor,
+            committed=datetime.now(timezone.utc).isoformat(),
+            rows=sum(receipt.rows for receipt in receipts),
+            size=sum(receipt.bytes for receipt in receipts),
+            files=tuple(sorted(files, key=lambda file: file.name)),
+            columns=_columns(self._staged_schema(commit_id)),
+            replaces=tuple(sorted(manifest.commit_id for manifest in replaced)),
+            made_by=secrets.token_hex(8),
+        )
 
-    def _put_away(self, commit_id: str) -> None:
-        """Hide what is published by other commits; in one step each, and so that `_bring_back` can undo it."""
-        replaced = self._staging(commit_id) / _REPLACED
-        replaced.mkdir(parents=True, exist_ok=True)
-        old = [path for path in self._parts() if _commit_of(path) != commit_id]
-        for path in [*old, *(self.directory / _COMMITS).glob("*.json")]:
-            os.replace(path, replaced / path.name)
+    def _decided(self, commit_id: str, receipts: Sequence[Receipt], cursor: str | None) -> Manifest:
+        """Have the commit happen, and return its manifest: of this try, or of another that was first."""
+        try:
+            draft = self._draft(commit_id, receipts, cursor)
+            if self.directory.create(_manifest_name(commit_id), draft.data()):
+                return draft
+            lack = SinkError(f"{self.directory.shown}: commit {commit_id} has just been replaced by another")
+        except SinkError as error:
+            lack = error  # perhaps because the other try has cleared the staging
+        first = self._manifest(commit_id)
+        if first is None:
+            raise lack
+        return first
 
-    def _bring_back(self, commit_id: str) -> None:
-        for path in (self._staging(commit_id) / _REPLACED).glob("*"):
-            os.replace(path, (self.directory / _COMMITS if path.suffix == ".json" else self.directory) / path.name)
+    def _finish(self, manifest: Manifest) -> None:
+        """Publish what a manifest names, and clear what it replaces; nothing is left to do once there is no staging."""
+        staging = _staging(manifest.commit_id)
+        if not self.directory.names(staging):
+            return
+        for commit_id in manifest.replaces:
+            old = self._manifest(commit_id)
+            if old is not None:
+                self.directory.remove([file.name for file in old.files])
+                self.directory.remove([_manifest_name(commit_id)])
+            self.directory.remove_tree(_staging(commit_id))
+        self.directory.publish({f"{staging}/{file.staged}": file.name for file in manifest.files})
+        self.directory.remove_tree(staging)
+
+    def _manifests(self) -> list[Manifest]:
+        ids = [name.removesuffix(".json") for name in self.directory.names(COMMITS) if name.endswith(".json")]
+        found = [self._manifest(commit_id) for commit_id in ids if _COMMIT_ID.fullmatch(commit_id)]
+        return [manifest for manifest in found if manifest is not None]
+
+    def _manifest(self, commit_id: str) -> Manifest | None:
+        name = _manifest_name(commit_id)
+        data = self.directory.read(name)
+        try:
+            return None if data is None else Manifest.parse(data, f"{self.directory.shown}/{name}")
+        except ValueError as error:
+            raise SinkError(str(error)) from None
 
     def _staged_schema(self, commit_id: str) -> pa.Schema:
-        path = self._staging(commit_id) / _SCHEMA
-        try:
-            return pa.ipc.read_schema(pa.py_buffer(path.read_bytes()))
-        except OSError as error:
-            raise SinkError(
-                f"{path} is not there: commit {commit_id} was not begun, or this machine does not see the directory "
-                "that the driver does; a sink's directory must be on storage that all machines share under one path"
-            ) from error
-
-    def _parts(self) -> list[Path]:
-        return sorted(path for path in self.directory.glob("part-*") if _commit_of(path))
-
-    def _staging(self, commit_id: str) -> Path:
-        return self.directory / _STAGING / commit_id
-
-    def _manifest(self, commit_id: str) -> Path:
-        return self.directory / _COMMITS / f"{commit_id}.json"
-
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, pa.ArrowException) as error:
-            raise SinkError(f"{self.directory} cannot be written: {error}") from error
+        path = f"{_staging(commit_id)}/{_SCHEMA}"
+        with self.directory.faults():
+            data = self.directory.read(path)
+            if data is not None:
+                return pa.ipc.read_schema(pa.py_buffer(data))
+        raise SinkError(
+            f"{self.directory.shown}/{path} is not there: commit {commit_id} was not begun, or this machine does not "
+            "see the directory that the driver does; a sink's directory must be on storage that all machines share "
+            "under one path"
+        )
 
 
-def _commit_of(path: Path) -> str | None:
-    """Return the commit that a published file belongs to; None if it is no such file."""
-    match = _PART.fullmatch(path.name)
-    return match.group(1) if match else None
+def _staging(commit_id: str) -> str:
+    return f"{STAGING}/{commit_id}"
+
+
+def _manifest_name(commit_id: str) -> str:
+    return f"{COMMITS}/{commit_id}.json"
 
 
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
@@ -262,43 +270,9 @@ def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_batches([batch]).cast(schema)
 
 
-def _manifest_text(
-    commit_id: str, receipts: Sequence[Receipt], cursor: str | None, files: Iterable[Path], schema: pa.Schema
-) -> bytes:
-    manifest = {
-        "version": 1,
-        "commit_id": commit_id,
-        "cursor": cursor,
-        "rows": sum(receipt.rows for receipt in receipts),
-        "bytes": sum(receipt.bytes for receipt in receipts),
-        "files": sorted(path.name for path in files),
-        "columns": _columns(schema),
-    }
-    return json.dumps(manifest, indent=2).encode()
+def _columns(schema: pa.Schema) -> tuple[tuple[str, str], ...]:
+    return tuple((field.name, str(field.type)) for field in schema)
 
 
-def _columns(schema: pa.Schema) -> list[list[str]]:
-    return [[field.name, str(field.type)] for field in schema]
-
-
-def _listed(columns: list[list[str]]) -> str:
+def _listed(columns: Iterable[tuple[str, str]]) -> str:
     return ", ".join(f"{name} ({kind})" for name, kind in columns)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that it is whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
-    staged.write_bytes(data)
-    _sync(staged)
-    os.replace(staged, path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    """Have a file or directory reach the disk, so that a rename never outruns what it names."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,6 +14,7 @@ from pydantic import Field
 from connectors.errors import SourceError
 from connectors.paths import File
 from connectors.source import Partition, PartitionedSource, Plan
+from connectors.storage import StorageOptions
 
 _DAY = 24 * 60 * 60 * 10**9
 
@@ -77,12 +78,18 @@ def cursor_after(files: Sequence[File], late_days: float) -> FileCursor:
 class FileSource(PartitionedSource):
     """A source of files, whose cursor knows which of them have been read.
 
+    Paths may be ``s3://``, ``gs://`` and ``abfs://`` URIs (and ``file://``). Objects are read by ranges as they are
+    needed; a large file that is split is read once more, in the driver, to count its lines. A store that fails in
+    passing is asked again, see `connectors.storage_faults`.
+
     Attributes:
         late_days: how old a file may be, in days before the newest one, and still be found when it turns up late. Time
             is that of a file's last change.
+        storage: how the object store is reached, where a path leads into one.
     """
 
     late_days: float = Field(default=7.0, ge=0)
+    storage: StorageOptions = StorageOptions()
 
     @abstractmethod
     def list_files(self) -> list[File]:

@@ -6,14 +6,17 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 from typing_extensions import Self
 
+from connectors.compression import SUFFIXES, Compression, compressed
 from connectors.errors import SinkError
-from connectors.file_sink import SUFFIXES, Compression, DirectoryOption, FileTarget, Mode
+from connectors.file_sink import FileTarget, Mode
 from connectors.sink import Receipt, Sink
+from connectors.sink_directory import DirectoryOption, sink_directory
+from connectors.storage import StorageOptions
 
 
 class JsonLinesSink(Sink):
@@ -23,14 +26,17 @@ class JsonLinesSink(Sink):
     null.
 
     Attributes:
-        path: the directory, made if it is not there; on several machines, storage that all of them share.
+        path: the directory, made if it is not there; on several machines, storage that all of them share, or an
+            address in an object store (``s3://bucket/…``).
         mode: ``error`` refuses a directory that holds data, ``overwrite`` replaces it, ``append`` adds to it.
         compression: of the files.
+        storage: how the object store is reached.
     """
 
     path: DirectoryOption
     mode: Mode = "error"
     compression: Compression = "none"
+    storage: StorageOptions = StorageOptions()
 
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
         """Prepare to stage; see `Sink.begin`.
@@ -67,16 +73,15 @@ class JsonLinesSink(Sink):
         return self.model_copy(update={"mode": "overwrite"})
 
     def _target(self) -> FileTarget:
-        return FileTarget(Path(self.path), self.mode, f".jsonl{SUFFIXES[self.compression]}")
+        return FileTarget(sink_directory(self.path, self.storage), self.mode, f".jsonl{SUFFIXES[self.compression]}")
 
     @contextmanager
-    def _open(self, path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-        codec = None if self.compression == "none" else self.compression
-        with pa.output_stream(str(path), compression=codec) as stream:
+    def _open(self, stream: BinaryIO, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+        with compressed(stream, self.compression) as whole:
 
             def append(table: pa.Table) -> None:
                 for batch in table.to_batches(max_chunksize=10_000):
-                    stream.write("".join(_line(row) for row in batch.to_pylist()).encode())
+                    whole.write("".join(_line(row) for row in batch.to_pylist()).encode())
 
             yield append
 

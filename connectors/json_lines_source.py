@@ -35,7 +35,7 @@ class JsonLines(FileSource):
     Files ending in ``.gz`` or ``.zst`` are decompressed.
 
     Attributes:
-        path: a file, a directory, a glob, or ``package:NAME/sub/file``.
+        path: a file, a directory, a glob, ``package:NAME/sub/file``, or any of the first three in an object store.
         text_column: the key that becomes ``text``.
         label_column: the key that becomes ``label``, and must not be missing; None takes ``label``, if there is one,
             as it is. A list of labels makes the rows multi-label.
@@ -61,11 +61,11 @@ class JsonLines(FileSource):
 
     def read_schema(self) -> pa.Schema:
         """Return the declared or inferred columns; see `PartitionedSource.read_schema`."""
-        return self._layout(self._found(find_files(self.path))).schema
+        return self._layout(self._found(self.list_files())).schema
 
     def list_files(self) -> list[File]:
         """Return the files; see `FileSource.list_files`."""
-        return find_files(self.path)
+        return find_files(self.path, storage=self.storage)
 
     def divide(self, new: Sequence[File], files: Sequence[File], **narrowed: object) -> Sequence[Partition]:
         """Return the files, large ones split between lines; reads the head. See `FileSource.divide`."""

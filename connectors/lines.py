@@ -78,25 +78,35 @@ def is_compressed(address: str) -> bool:
 
 
 @contextmanager
-def open_address(address: str) -> Iterator[BinaryIO]:
-    """Open a file for reading, decompressed as its suffix says.
+def open_file(file: File) -> Iterator[BinaryIO]:
+    """Open a file for reading, decompressed as its suffix says; one in an object store is read as it is asked for.
 
     Raises:
         SourceError: it cannot be opened, or (while it is read) it is truncated or not compressed as its
         suffix says.
     """
-    path = local_path(address)
+    address = file.address
     compression = _compression(address)
     try:
         if compression is None:
-            with path.open("rb") as plain:
+            with _opened(file) as plain:
                 yield plain
         else:
-            with pa.input_stream(str(path), compression=compression) as stream:
+            whole = str(local_path(address)) if file.storage is None else _opened(file)
+            with pa.input_stream(whole, compression=compression) as stream:
                 yield cast(BinaryIO, io.BufferedReader(stream, buffer_size=256 * 1024))
     except OSError as error:
         hint = f"; it must be whole {compression} data, or have another suffix" if compression else ""
         raise SourceError(f"{address} cannot be read: {error.strerror or error}{hint}") from error
+
+
+def _opened(file: File) -> BinaryIO:
+    if file.storage is None:
+        return local_path(file.address).open("rb")
+    # Imported late: an object store is another matter than lines.
+    from connectors.object_reader import RANGE_BYTES, ObjectReader
+
+    return io.BufferedReader(ObjectReader(file.address, file.size, file.storage), buffer_size=RANGE_BYTES)
 
 
 def read_lines(part: FilePart) -> Iterator[tuple[int, bytes]]:
@@ -105,7 +115,7 @@ def read_lines(part: FilePart) -> Iterator[tuple[int, bytes]]:
     Lines end with LF or CRLF. A byte order mark at the head of the file is left out. A line longer than
     `MAX_RECORD_BYTES` comes cut to one byte more than that, which is how to tell.
     """
-    with open_address(part.file.address) as stream:
+    with open_file(part.file) as stream:
         if part.start:
             stream.seek(part.start)
         position, number = part.start, part.first_line

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from typing_extensions import Self
 
-from connectors.file_sink import DirectoryOption, FileTarget, Mode
+from connectors.file_sink import FileTarget, Mode
 from connectors.sink import Receipt, Sink
+from connectors.sink_directory import DirectoryOption, sink_directory
+from connectors.storage import StorageOptions
 
 ROW_GROUP_BYTES = 64 * 1024 * 1024
 """Of Arrow memory: row groups large enough for columns to compress well, small enough to be read by one task each."""
@@ -22,14 +23,17 @@ class ParquetSink(Sink):
     """A directory of Parquet files, one for each partition that has rows.
 
     Attributes:
-        path: the directory, made if it is not there; on several machines, storage that all of them share.
+        path: the directory, made if it is not there; on several machines, storage that all of them share, or an
+            address in an object store (``s3://bucket/…``).
         mode: ``error`` refuses a directory that holds data, ``overwrite`` replaces it, ``append`` adds to it.
         compression: of the columns.
+        storage: how the object store is reached.
     """
 
     path: DirectoryOption
     mode: Mode = "error"
     compression: Literal["none", "snappy", "gzip", "zstd"] = "zstd"
+    storage: StorageOptions = StorageOptions()
 
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
         """Prepare to stage; see `Sink.begin`."""
@@ -56,12 +60,12 @@ class ParquetSink(Sink):
         return self.model_copy(update={"mode": "overwrite"})
 
     def _target(self) -> FileTarget:
-        return FileTarget(Path(self.path), self.mode, ".parquet")
+        return FileTarget(sink_directory(self.path, self.storage), self.mode, ".parquet")
 
     @contextmanager
-    def _open(self, path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    def _open(self, stream: BinaryIO, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
         waiting: list[pa.Table] = []
-        with pq.ParquetWriter(path, schema, compression=self.compression) as writer:
+        with pq.ParquetWriter(stream, schema, compression=self.compression) as writer:
 
             def append(table: pa.Table) -> None:
                 waiting.append(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -11,10 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from connectors.columns import ColumnNames, Layout
-from connectors.errors import EmptySourceError, SourceError, SourceSchemaError
+from connectors.errors import EmptySourceError, SourceSchemaError
 from connectors.file_source import FileSource
+from connectors.parquet_files import arrow_filesystem, arrow_path, asked, opened
 from connectors.partition import MAX_PARTITION_BYTES
-from connectors.paths import File, PathOption, find_files, local_path
+from connectors.paths import File, PathOption, find_files
 from connectors.source import BATCH_BYTES, BadRow, Partition
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class ParquetSource(FileSource):
     ``label``. Types that Spark lacks are widened, see `connectors.arrow_types`.
 
     Attributes:
-        path: a file, a directory, a glob, or ``package:NAME/sub/file``.
+        path: a file, a directory, a glob, ``package:NAME/sub/file``, or any of the first three in an object store.
         text_column: the column that becomes ``text``.
         label_column: the column that becomes ``label``, and must not be null; None takes one named ``label``, if
             there is one, as it is. A list column makes the rows multi-label.
@@ -87,7 +89,7 @@ class ParquetSource(FileSource):
 
     def list_files(self) -> list[File]:
         """Return the files; see `FileSource.list_files`."""
-        return find_files(self.path)
+        return find_files(self.path, storage=self.storage)
 
     def divide(
         self,
@@ -130,13 +132,17 @@ class ParquetSource(FileSource):
         # Imported late, because it imports pandas, which a server that only loads this package can do without.
         import pyarrow.dataset as pds
 
-        paths = [str(local_path(file.address)) for file in files]
+        paths = [arrow_path(file) for file in files]
         # Only directories below the option's path make columns; 'a=b' above it is none of the source's.
-        root = files[0].address.removesuffix(files[0].name) or paths[0][: paths[0].rindex("/")]
-        try:
-            return pds.dataset(paths, format="parquet", partitioning="hive", partition_base_dir=root)
-        except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{self.path} cannot be read as Parquet: {error}") from error
+        placed = (path for path, file in zip(paths, files, strict=True) if path.endswith(f"/{file.name}"))
+        first = next(placed, None)
+        root = first.removesuffix(files[paths.index(first)].name) if first else paths[0][: paths[0].rindex("/")]
+        store = arrow_filesystem(files[0])
+
+        def look() -> pds.FileSystemDataset:
+            return pds.dataset(paths, format="parquet", partitioning="hive", partition_base_dir=root, filesystem=store)
+
+        return asked(files[0], self.path, look)
 
     def _layout(self, found: pa.Schema) -> Layout:
         return ColumnNames(self.text_column, self.label_column, self.id_column).over(found, self.path)
@@ -147,15 +153,16 @@ def _row_groups(
 ) -> Iterator[RowGroup]:
     import pyarrow.dataset as pds
 
-    by_path = {str(local_path(file.address)): file for file in files}
+    by_path = {arrow_path(file): file for file in files}
+
+    def look(fragment: pds.ParquetFileFragment) -> tuple[pq.FileMetaData, set[int]]:
+        footer = fragment.metadata
+        kept = fragment if predicate is None else fragment.subset(filter=predicate, schema=dataset.schema)
+        return footer, {group.id for group in kept.row_groups}
+
     for fragment in dataset.get_fragments(filter=predicate):
         file = by_path[fragment.path]
-        try:
-            footer = fragment.metadata
-            kept = fragment if predicate is None else fragment.subset(filter=predicate, schema=dataset.schema)
-            indices = {group.id for group in kept.row_groups}
-        except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{file.address} cannot be read as Parquet: {error}") from error
+        footer, indices = asked(file, file.address, partial(look, fragment))
         constants = tuple(pds.get_partition_keys(fragment.partition_expression).items())
         first_row = 1
         for index in range(footer.num_row_groups):
@@ -188,18 +195,15 @@ def _batches(group: RowGroup, found: pa.Schema, columns: Sequence[str]) -> Itera
     constants = dict(group.constants)
     stored = [column for column in columns if column not in constants]
     rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES * group.rows // max(1, group.size)))
-    try:
-        with pq.ParquetFile(local_path(group.file.address)) as file:
-            absent = [column for column in stored if column not in file.schema_arrow.names]
-            if absent:
-                raise SourceSchemaError(
-                    f"{group.file.address} has no column {absent[0]!r}, which other files of the source have; it has: "
-                    f"{', '.join(file.schema_arrow.names)}"
-                )
-            for batch in file.iter_batches(batch_size=rows, row_groups=[group.index], columns=stored):
-                yield _completed(batch, constants, found, columns, group.file)
-    except OSError as error:
-        raise SourceError(f"{group.file.address} cannot be read as Parquet: {error}") from error
+    with opened(group.file) as file:
+        absent = [column for column in stored if column not in file.schema_arrow.names]
+        if absent:
+            raise SourceSchemaError(
+                f"{group.file.address} has no column {absent[0]!r}, which other files of the source have; it has: "
+                f"{', '.join(file.schema_arrow.names)}"
+            )
+        for batch in file.iter_batches(batch_size=rows, row_groups=[group.index], columns=stored):
+            yield _completed(batch, constants, found, columns, group.file)
 
 
 def _completed(

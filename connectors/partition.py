@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from connectors.errors import SourceError
-from connectors.lines import is_compressed, open_address
+from connectors.lines import is_compressed, open_file
 from connectors.paths import File
 from connectors.source import Partition
 
@@ -84,7 +84,7 @@ def _split(file: File, target: int) -> Iterator[FilePart]:
         yield FilePart(file)
         return
     start, line = 0, 1
-    with open_address(file.address) as stream:
+    with open_file(file) as stream:
         while file.size - start >= 2 * target:
             newlines, left = 0, target
             while left and (chunk := stream.read(min(_CHUNK, left))):

@@ -1,4 +1,4 @@
-"""Where a path option leads: a file, a directory, a glob, or data inside an installed package."""
+"""Where a path option leads: a file, a directory, a glob, data inside an installed package, or an object store."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, ValidationInfo
 
 from connectors.errors import EmptySourceError, SourceError, SourceNotFoundError
+
+if TYPE_CHECKING:
+    from connectors.storage import StorageOptions
 
 PACKAGE = "package:"
 """What a path begins with that leads into an installed package: ``package:NAME/sub/dir``."""
@@ -22,6 +26,7 @@ PACKAGE = "package:"
 BASE_DIRECTORY = "base_directory"
 """The key of the validation context under which a loader says what relative paths are relative to."""
 
+_FILE = "file:/"
 _URL = re.compile(r"package:|[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _MAGIC = re.compile(r"[*?\[]")
 _SHOWN = 8
@@ -48,11 +53,12 @@ class File:
     """One file of a source, described so that any machine of the cluster can open it.
 
     Attributes:
-        address: an absolute path, or a ``package:`` path; what `open_path` takes and what people are shown.
+        address: an absolute path, a ``package:`` path or the URI of an object; what people are shown.
         name: names the file within its source, the same on every machine; row ids begin with it.
-        size: bytes on disk, compressed if it is.
-        changed: when it was last changed, in nanoseconds since 1970.
+        size: bytes as it is stored, compressed if it is.
+        changed: when it was last changed, in nanoseconds since 1970; of a sink's file, when it was committed.
         label: the label of every row in it; None where the rows bring their own or have none.
+        storage: how the object store is reached that it is in; None if it is in none.
     """
 
     address: str
@@ -60,14 +66,21 @@ class File:
     size: int
     changed: int
     label: str | None = None
+    storage: StorageOptions | None = None
 
 
 def local_path(address: str) -> Path:
     """Return the path on this machine that an address stands for; nothing is imported, and it need not exist.
 
     Raises:
-        SourceNotFoundError: the package is not installed (with the pip line), or the address is a URL.
+        SourceNotFoundError: the package is not installed (with the pip line), or the address is a URL of something
+            else than a file of this machine.
     """
+    if address.lower().startswith(_FILE):
+        parts = urlsplit(address)
+        if parts.netloc not in ("", "localhost"):
+            raise SourceNotFoundError(f"{address} names a file of the machine {parts.netloc}; write file:///path")
+        return Path(unquote(parts.path))
     if address.startswith(PACKAGE):
         package, _, inside = address[len(PACKAGE) :].partition("/")
         root = _package_directory(package, address)
@@ -76,43 +89,57 @@ def local_path(address: str) -> Path:
         return root / inside
     if _URL.match(address):
         raise SourceNotFoundError(
-            f"{address}: a URL, and this source reads files that every machine can open by path or 'package:NAME/…'; "
-            "mount the storage, or read it with a source made for it (SparkTable reads what Spark can)"
+            f"{address}: files are read by path, 'package:NAME/…', file://, s3://, gs:// or abfs://; mount the storage "
+            "or read it with a source made for it (SparkTable reads what Spark can)"
         )
     return Path(address)
 
 
-def find_files(option: str, *, pattern: str | None = None) -> list[File]:
+def find_files(option: str, *, pattern: str | None = None, storage: StorageOptions | None = None) -> list[File]:
     """Return the files that a path option leads to, sorted by name.
 
     Without a `pattern`, the option is a file, a directory (all files below it) or a glob (``*``, ``**``, ``?``,
     ``[…]``; directories that it matches count with all below them). With one, it is a directory and the pattern says
     which files below it. Files and directories whose names begin with ``.`` or ``_`` are taken as hidden, unless the
-    option names them, and links to directories are not followed, unless the option names them.
+    option names them, and links to directories are not followed, unless the option names them. Of a directory that a
+    sink writes to, the files of commits that have happened are meant, see `connectors.manifest`.
+
+    Args:
+        option: the path option; with ``s3://``, ``gs://`` or ``abfs://``, it leads into an object store.
+        pattern: a glob.
+        storage: how the object store is reached; None is the same as no options.
 
     Raises:
         SourceNotFoundError: there is nothing there; the message says what is beside it.
         EmptySourceError: the directory is there and holds no such file.
+        SourceError: the object store says no.
     """
+    # Imported late: they import this module.
+    from connectors.storage import StorageOptions, is_remote
+
     root, rest = _split_magic(option)
+    if is_remote(option):
+        from connectors.object_listing import find_objects
+
+        wanted = rest if pattern is None else pattern
+        return find_objects(option, root, wanted, exact=pattern is None, storage=storage or StorageOptions())
     path = local_path(root)
     if not path.exists():
         raise SourceNotFoundError(f"{option}: {_missing(path, root)}")
     if pattern is not None and not path.is_dir():
         raise SourceNotFoundError(f"{option} is a file, and the option 'path' must name a directory here")
-    wanted = pattern if pattern is not None else rest
     if path.is_file():
-        found = [path]
-    else:
-        matches = sorted(path.glob(wanted)) if wanted else [path]
-        found = sorted({file for match in matches for file in _files_below(match, path)})
-    if not found:
+        return [_file(path, path.name, os.path.dirname(root))]
+    wanted = pattern if pattern is not None else rest
+    matches = sorted(path.glob(wanted)) if wanted else [path]
+    found = sorted({file for match in matches for file in _files_below(match, path)})
+    files = [_file(file, file.relative_to(path).as_posix(), root) for file in found]
+    files = _committed(files, path, root, {*matches, *(file.parent for file in found)}, wanted)
+    if not files:
         raise EmptySourceError(
             f"{option} holds no file" + (f" that matches {wanted!r}" if wanted else "") + f"; {_beside(path, None)}"
         )
-    base = path.parent if path.is_file() else path
-    address = os.path.dirname(root) if path.is_file() else root
-    return [_file(file, file.relative_to(base).as_posix(), address) for file in found]
+    return files
 
 
 def name_apart(files: Sequence[File]) -> list[File]:
@@ -124,20 +151,42 @@ def name_apart(files: Sequence[File]) -> list[File]:
     twice = [address for address, count in Counter(file.address for file in files).items() if count > 1]
     if twice:
         raise SourceError(f"{twice[0]} is named twice; each file can be read once, under one label")
-    outside = [file for file in files if not file.address.startswith(PACKAGE)]
-    if not outside:
-        return list(files)
-    meet = os.path.commonpath([os.path.dirname(file.address) for file in outside])
-    return [
-        file if file.address.startswith(PACKAGE) else replace(file, name=_shown(os.path.relpath(file.address, meet)))
-        for file in files
-    ]
+    on_disk = [file.address for file in files if "://" not in file.address and not file.address.startswith(PACKAGE)]
+    in_stores = [_as_path(file.address) for file in files if "://" in file.address]
+    meet = os.path.commonpath([os.path.dirname(path) for path in on_disk or in_stores] or ["/"])
+
+    def apart(file: File) -> File:
+        if file.address.startswith(PACKAGE):
+            return file
+        path = _as_path(file.address)
+        return replace(file, name=path if on_disk and path in in_stores else _shown(os.path.relpath(path, meet)))
+
+    return [apart(file) for file in files]
+
+
+def _as_path(address: str) -> str:
+    """Return an address with its scheme as the first directory."""
+    return address.replace("://", "/", 1)
 
 
 def _file(path: Path, inside: str, root: str) -> File:
     address = f"{root.rstrip('/')}/{inside}"
     found = path.stat()
     return File(address, _shown(address if root.startswith(PACKAGE) else inside), found.st_size, found.st_mtime_ns)
+
+
+def _committed(files: list[File], path: Path, root: str, directories: set[Path], wanted: str) -> list[File]:
+    """Return the files that readers are to see, see `committed_files`; most directories are none of a sink's."""
+    sinks = sorted(one for one in {path, *directories} if (one / "_commits").is_dir())
+    if not sinks or root.startswith(PACKAGE):
+        return files
+    from connectors.manifest import committed_files, read_manifests
+    from connectors.patterns import is_hidden, matching
+
+    names = {one: "" if one == path else one.relative_to(path).as_posix() for one in sinks}
+    manifests = {name: read_manifests(one) for one, name in names.items() if not is_hidden(name)}
+    made = {name: of_one for name, of_one in manifests.items() if of_one}
+    return committed_files(files, made, root, matching(wanted))
 
 
 def _shown(name: str) -> str:

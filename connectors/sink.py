@@ -39,7 +39,8 @@ class Sink(BaseModel, ABC):
     the sink's options.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A value that was refused may be a password in the wrong place.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     @abstractmethod
     def begin(self, commit_id: str, schema: pa.Schema) -> None:

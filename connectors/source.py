@@ -87,7 +87,8 @@ class _Numbering:
 class Source(BaseModel, ABC):
     """Where rows come from: the fields of a source are its options, in YAML and in Python alike."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A value that was refused may be a password in the wrong place.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class PartitionedSource(Source):

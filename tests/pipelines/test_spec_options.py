@@ -122,6 +122,20 @@ VALUES: dict[str, Change] = {
     "sink.csv.delimiter": ({}, ";"),
     "sink.iceberg_table.table": ({}, "news.other"),
 }
+_STORAGE = {"endpoint": "http://127.0.0.1:9000", "access_key_id": "A", "secret_access_key": "${env:KEY}"}
+VALUES |= {
+    f"{name}.storage": ({}, _STORAGE)
+    for name in (
+        "source.csv",
+        "source.json_lines",
+        "source.parquet",
+        "source.text_folder",
+        "source.text_lines",
+        "sink.csv",
+        "sink.json_lines",
+        "sink.parquet",
+    )
+}
 
 
 def built_ins() -> Iterator[tuple[str, Kind, type[BaseModel]]]:
