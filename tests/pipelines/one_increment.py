@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -28,42 +28,30 @@ from connectors import (
     Sink,
     TextLines,
 )
+from connectors.object_directory import ObjectDirectory
+from connectors.sink_directory import LocalDirectory
 from connectors.staged_files import StagedFile, Staging
 from pipelines.commits import Commits
 from pipelines.read_state import ReadState
 
-SINKS: dict[str, Callable[[Path], Sink]] = {
-    "parquet": lambda out: ParquetSink(path=str(out), mode="append"),
-    "json_lines": lambda out: JsonLinesSink(path=str(out), mode="append"),
-    "csv": lambda out: CsvSink(path=str(out), mode="append"),
-    "delta": lambda out: DeltaTableSink(path=str(out), mode="append"),
-    "delta_merge": lambda out: DeltaTableSink(path=str(out), mode="merge"),
-    "iceberg": lambda out: IcebergTableSink(table=TABLE, properties=catalog_of(out), mode="append"),
-    "iceberg_merge": lambda out: IcebergTableSink(table=TABLE, properties=catalog_of(out), mode="merge"),
-}
-TABLE = "nights.rows"
-POINTS = ("while writing", "before the commit", "in the commit", "between commit and state")
-from connectors import CsvSink, JsonLinesSink, ParquetSink, Receipt, Sink, TextLines
-from connectors.object_directory import ObjectDirectory
-from connectors.sink_directory import LocalDirectory
-from pipelines.commits import Commits
-from pipelines.read_state import ReadState
-
-SINKS: dict[str, type[ParquetSink] | type[JsonLinesSink] | type[CsvSink]] = {
+SINKS: dict[str, type[Sink]] = {
     "parquet": ParquetSink,
     "json_lines": JsonLinesSink,
     "csv": CsvSink,
     "parquet_in_a_store": ParquetSink,
+    "delta": DeltaTableSink,
+    "delta_merge": DeltaTableSink,
+    "iceberg": IcebergTableSink,
+    "iceberg_merge": IcebergTableSink,
 }
 POINTS = ("while writing", "before the commit", "in the commit", "while clearing", "between commit and state")
 HAPPENED = {"in the commit", "while clearing", "between commit and state"}
-"""The points at which the commit has happened already."""
+"""The points at which the commit has happened already, or may have."""
 
 
 def main(directory: Path, kind: str, where: str) -> None:
     source = TextLines(path=str(directory / "in"))
-    sink = SINKS[kind](directory / "out")
-    sink = SINKS[kind](**json.loads((directory / "sink.json").read_text()), mode="append")
+    sink = SINKS[kind](**json.loads((directory / "sink.json").read_text()))
     with ReadState.hold(directory / "runs", "nightly") as state:
         state.settle(sink)
         commits = Commits(state, "a-run")
@@ -81,18 +69,6 @@ def main(directory: Path, kind: str, where: str) -> None:
             commits.commit(_Deadly(sink, where), receipts)  # type: ignore[arg-type]
 
 
-def catalog_of(out: Path) -> dict[str, str]:
-    """Return the properties of the catalog of tables in a directory, which is made if it is not there."""
-    from pyiceberg.catalog import load_catalog
-
-    out.mkdir(parents=True, exist_ok=True)
-    properties = {"type": "sql", "uri": f"sqlite:///{out}/catalog.db", "warehouse": str(out)}
-    catalog = load_catalog("default", **properties)
-    catalog.create_namespace_if_not_exists(TABLE.partition(".")[0])
-    catalog.close()
-    return properties
-
-
 class _Deadly:
     """A sink whose commit is not survived."""
 
@@ -100,32 +76,25 @@ class _Deadly:
         self._sink, self._where = sink, where
 
     def commit(self, commit_id: str, receipts: Sequence[Receipt], cursor: str | None = None) -> None:
-        if self._where == "in the commit":
-            replace, done = os.replace, []
-
-            def replace_once(source: str | Path, target: str | Path) -> None:
-                if done:
-                    _die()
-                done.append(target)
-                replace(source, target)
-
-            os.replace = replace_once  # type: ignore[assignment]
-            # A sink of tables replaces nothing; it clears its staging before it publishes, and after.
-            clear = Staging.clear
-
-            def clear_once(staging: Staging, published: Sequence[StagedFile] = (), *, ended: bool = True) -> None:
-                if ended:
-                    _die()
-                clear(staging, published, ended=ended)
-
-            Staging.clear = clear_once  # type: ignore[method-assign]
         step = {"in the commit": "publish", "while clearing": "remove_tree"}.get(self._where)
         if step is not None:
             for kind in (LocalDirectory, ObjectDirectory):
                 setattr(kind, step, lambda *names: _die())
+            self._die_in_the_staging_of_tables()
         self._sink.commit(commit_id, receipts, cursor)
         if self._where == "between commit and state":
             _die()
+
+    def _die_in_the_staging_of_tables(self) -> None:
+        """A sink of tables clears its staging before it publishes, and after; it dies in the first or in the second."""
+        clear, times = Staging.clear, iter((False, True) if self._where == "while clearing" else (True,))
+
+        def clear_once(staging: Staging, published: Sequence[StagedFile] = (), *, ended: bool = True) -> None:
+            if ended and next(times, True):
+                _die()
+            clear(staging, published, ended=ended)
+
+        Staging.clear = clear_once  # type: ignore[method-assign]
 
 
 def _die() -> None:
