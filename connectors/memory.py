@@ -153,7 +153,7 @@ class Memory(PartitionedSource):
         for start in range(partition.start, partition.stop, rows):
             stop = min(start + rows, partition.stop)
             batch = table.slice(start, stop - start).combine_chunks().to_batches()[0]
-            positions = pa.array(range(start + 1, stop + 1), pa.int64())
+            positions = pa.array(np.arange(start + 1, stop + 1))
             yield from layout.rows(batch, positions, origin="memory", name="memory")
 
     def _layout(self) -> Layout:

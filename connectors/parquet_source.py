@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -124,7 +125,7 @@ class ParquetSource(FileSource):
         for group in partition.groups:
             position = group.first_row
             for table in _batches(group, partition.found, layout.sources):
-                positions = pa.array(range(position, position + table.num_rows), pa.int64())
+                positions = pa.array(np.arange(position, position + table.num_rows))
                 position += table.num_rows
                 yield from layout.rows(table, positions, origin=group.file.address, name=group.file.name)
 

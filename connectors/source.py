@@ -78,10 +78,11 @@ class _Numbering:
     key: str
     used: int = field(default=0)
 
-    def take(self, count: int) -> list[str]:
-        first = self.used
+    def take(self, count: int) -> pa.StringArray:
+        ones = pa.repeat(pa.scalar(1, pa.int64()), count)
+        positions = pc.add(pc.cumulative_sum(ones), self.used - 1).cast(pa.string())
         self.used += count
-        return [f"{self.key}:{position}" for position in range(first, self.used)]
+        return pc.binary_join_element_wise(self.key, positions, ":")
 
 
 class Source(BaseModel, ABC):
@@ -192,11 +193,11 @@ class PartitionedSource(Source):
                         f"{item.origin}, position {item.position}: {item.reason} ({item.rule}); mend the row, or set "
                         "on_bad_rows: quarantine to set such rows aside and go on"
                     )
-                yield item if item.row_id else _identified(item, numbering.take(1)[0])
+                yield item if item.row_id else _identified(item, numbering.take(1)[0].as_py())
             elif ROW_ID in item.schema.names:
                 yield item
             else:
-                ids = pa.array(numbering.take(item.num_rows), pa.string())
+                ids = numbering.take(item.num_rows)
                 yield pa.RecordBatch.from_arrays([ids, *item.columns], schema=_with_row_id(item.schema))
 
     def row_schema(self) -> pa.Schema:

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from connectors.secret import Secret
 from pipelines.java import Java
 from pipelines.search_path import user_directories
-from pipelines.session_options import HADOOP_PREFIX, SessionOptions
+from pipelines.session_options import HADOOP_PREFIX, SessionOptions, parse_size
 
 _DEFAULTS = {
     "spark.ui.enabled": "false",
@@ -24,6 +24,10 @@ _DEFAULTS = {
 # The master and the driver only coordinate, and live briefly: the first compiler alone brings them up in
 # 0.72-0.82 x the time. Executors keep both compilers.
 _COORDINATOR_FLAGS = "-XX:TieredStopAtLevel=1"
+# Rows leave an executor's JVM soon after they came, for Python. The young generation that G1 chooses by itself, six
+# tenths of the heap, takes 0.5 GB more of the machine and hands over no faster.
+_YOUNG_SHARE = 8
+_LEAST_YOUNG_BYTES = 128 * 2**20
 DRIVER_FLAGS = "spark.driver.extraJavaOptions"
 _MASTER_FLAGS = "spark.ray.raydp_app_master.extraJavaOptions"
 
@@ -36,7 +40,7 @@ def spark_settings(java: Java, options: SessionOptions) -> dict[str, str]:
     extra = {key: value for key, value in options.spark_conf if isinstance(value, str)}
     settings = {**_DEFAULTS, **_shuffle_settings(options), **_import_settings(), **extra}
     for key, flags in (
-        ("spark.executor.extraJavaOptions", java.flags),
+        ("spark.executor.extraJavaOptions", f"{java.flags} {_young_flag(options)}"),
         (DRIVER_FLAGS, f"{java.flags} {java.driver_flags} {_COORDINATOR_FLAGS}"),
         (_MASTER_FLAGS, f"{java.flags} {_COORDINATOR_FLAGS}"),
     ):
@@ -77,6 +81,11 @@ def changed_environment(changes: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _young_flag(options: SessionOptions) -> str:
+    size = max(_LEAST_YOUNG_BYTES, parse_size(options.executor_memory) // _YOUNG_SHARE)
+    return f"-XX:MaxNewSize={size // 2**20}m"
 
 
 def _import_settings() -> dict[str, str]:

@@ -21,7 +21,10 @@ import pyarrow as pa
 from pipelines.errors import HandoffError
 from pipelines.landing import ACKNOWLEDGED, Address
 from pipelines.node_socket import NodeSocket
-from pipelines.receiver import SMALL_BYTES, ReadFromSocket, filled_blocks
+from pipelines.receiver import ReadFromSocket, filled_blocks
+
+GATHERED_BYTES = 8 * 2**20
+"""Small blocks are given out together once they are as large as this: the first batch is not to wait for many."""
 
 # One block waits while another is consumed; beyond that the senders, and so Spark, are held back.
 _WAITING = 1
@@ -91,10 +94,10 @@ class StreamReceiver:
 
     def _give(self, block: pa.Table) -> None:
         """Give a block out, or keep it until there are enough small ones."""
-        if block.nbytes < SMALL_BYTES:
+        if block.nbytes < GATHERED_BYTES:
             with self._lock:
                 self._small.append(block)
-                if sum(one.nbytes for one in self._small) < SMALL_BYTES:
+                if sum(one.nbytes for one in self._small) < GATHERED_BYTES:
                     return
                 block, self._small = pa.concat_tables(self._small), []
         self._given.put(block)

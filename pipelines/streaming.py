@@ -27,9 +27,8 @@ from connectors.spark_batches import map_in_arrow
 from pipelines.errors import HandoffError, PipelineError
 from pipelines.landing import RECEIPTS, Address, LandOnRay
 from pipelines.node_actors import ANSWER_SECONDS, living_nodes
-from pipelines.receiver import SMALL_BYTES
 from pipelines.spark_job import collect
-from pipelines.stream_receiver import StreamReceiver
+from pipelines.stream_receiver import GATHERED_BYTES, StreamReceiver
 
 _LOOK_SECONDS = 0.5
 _RELEASED = (
@@ -56,7 +55,7 @@ def stream(frame: DataFrame, schema: pa.Schema) -> Dataset:
         for source in sources
     ]
     for part in parts:
-        part.context.target_max_block_size = SMALL_BYTES  # Ray Data would gather four of our blocks before the first
+        part.context.target_max_block_size = GATHERED_BYTES  # Ray Data would gather up to 128 MiB before the first
     conductor = _Conductor(frame, schema, desk, [weakref.ref(source) for source in sources])
     threading.Thread(target=conductor.conduct, name="headrace-stream", daemon=True).start()
     return parts[0].union(*parts[1:]) if len(parts) > 1 else parts[0]

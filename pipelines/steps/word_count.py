@@ -98,9 +98,23 @@ def _count_chunk(texts: pa.Array) -> pa.Array:
     begins[:-1] &= classes != _SPACE
     begins[-1] = False
     runs = np.flatnonzero(begins)
-    # A run of what is no space counts if there is a letter or digit in it, the greatest class.
-    counting = np.maximum.reduceat(classes, runs) == _LETTER_OR_DIGIT if runs.size else np.zeros(0, bool)
-    words = np.concatenate(([0], np.cumsum(counting, dtype=np.int32)))
+    words = np.concatenate(([0], np.cumsum(_counting(classes, runs), dtype=np.int32)))
     places = np.searchsorted(runs, ends - ends[0])
     counts = (words[places[1:]] - words[places[:-1]]).astype(np.int32)
     return pa.array(counts, mask=np.asarray(texts.is_null()) if texts.null_count else None)
+
+
+def _counting(classes: NDArray[np.uint8], runs: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Tell which runs of what is no space have a letter or a digit, the greatest class, in them: most begin with one.
+
+    Args:
+        classes: of the characters.
+        runs: where each begins.
+    """
+    counting: NDArray[np.bool_] = classes[runs] == _LETTER_OR_DIGIT
+    others = np.flatnonzero(~counting)
+    if others.size:
+        ends = np.append(runs[1:], classes.size)[others]
+        spans = np.column_stack((runs[others], ends)).ravel()
+        counting[others] = np.maximum.reduceat(np.append(classes, np.uint8(0)), spans)[::2] == _LETTER_OR_DIGIT
+    return counting

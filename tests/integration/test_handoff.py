@@ -327,13 +327,14 @@ def test_no_row_is_written_to_a_file_outside_the_object_store(spark: SparkSessio
 
 
 def large_files() -> Iterator[Path]:
-    for root in (Path("/dev/shm"), Path("/tmp")):
-        for path in root.rglob("*"):
-            try:
-                if path.is_file() and path.stat().st_size > 2**20 and not path.name.startswith("plasma"):
-                    yield path
-            except OSError:
-                continue  # gone since
+    # Unlike `Path.rglob`, this passes over directories that are gone when it comes to them.
+    found = (Path(root, name) for top in ("/dev/shm", "/tmp") for root, _, names in os.walk(top) for name in names)
+    for path in found:
+        try:
+            if path.is_file() and path.stat().st_size > 2**20 and not path.name.startswith("plasma"):
+                yield path
+        except OSError:
+            continue  # gone since
 
 
 def holds(path: Path, marker: bytes) -> bool:

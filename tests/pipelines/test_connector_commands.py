@@ -91,7 +91,8 @@ def test_test_holds_a_source_to_its_contract(tmp_path: Path, run) -> None:  # ty
     assert "ok  every row has a text" in out
     code, out, _ = run("test", f"{broken.__name__}:{broken.SaysAnotherType.__name__}", f"directory={tmp_path}")
     assert code == 1
-    assert "fails  every batch has the schema it says: does not hold: assert all(" in out.replace("\n", " ")
+    # What is said of it depends on whether pytest has rewritten the contract's assertions.
+    assert "fails  every batch has the schema it says: " in out.replace("\n", " ")
 
 
 def test_test_refuses_what_has_no_contract_of_sources(tmp_path: Path, run) -> None:  # type: ignore[no-untyped-def]

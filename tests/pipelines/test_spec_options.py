@@ -37,6 +37,7 @@ NEEDED: dict[str, dict[str, object]] = {
     "source.kafka": {"bootstrap_servers": "localhost:9092", "topic": "news"},
     "source.memory": {"rows": [{"text": "a", "other": "b"}]},
     "source.parquet": {"path": "/data"},
+    "source.postgres": {"database": "news", "user": "reader", "table": "articles"},
     "source.rest": {"url": "https://example.com/reviews"},
     "source.spark_table": {"table": "news"},
     "source.text_folder": {"path": "/data"},
@@ -51,6 +52,7 @@ NEEDED: dict[str, dict[str, object]] = {
     "sink.iceberg_table": {"table": "news.out"},
     "sink.json_lines": {"path": "/out"},
     "sink.parquet": {"path": "/out"},
+    "sink.postgres": {"database": "news", "user": "writer", "table": "articles"},
 }
 
 Change = tuple[dict[str, object], object]
@@ -121,6 +123,10 @@ VALUES: dict[str, Change] = {
     "session.spark_conf": ({}, {"spark.hadoop.fs.s3a.secret.key": "${env:KEY}"}),
     "sink.csv.delimiter": ({}, ";"),
     "sink.iceberg_table.table": ({}, "news.other"),
+}
+VALUES |= {
+    f"{kind}.postgres.password": ({}, "${env:PASSWORD}")
+    for kind in ("source", "sink")
 }
 _STORAGE = {"endpoint": "http://127.0.0.1:9000", "access_key_id": "A", "secret_access_key": "${env:KEY}"}
 VALUES |= {
