@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
@@ -79,10 +80,9 @@ class _Numbering:
     used: int = field(default=0)
 
     def take(self, count: int) -> pa.StringArray:
-        ones = pa.repeat(pa.scalar(1, pa.int64()), count)
-        positions = pc.add(pc.cumulative_sum(ones), self.used - 1).cast(pa.string())
+        first = self.used
         self.used += count
-        return pc.binary_join_element_wise(self.key, positions, ":")
+        return pc.binary_join_element_wise(self.key, pa.array(np.arange(first, self.used)).cast(pa.string()), ":")
 
 
 class Source(BaseModel, ABC):

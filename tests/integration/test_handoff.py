@@ -26,7 +26,7 @@ from pipelines.errors import HandoffError, StepError
 from pipelines.handback import to_spark
 from pipelines.handoff import land, to_ray
 from pipelines.ray_cluster import wait_until
-from tests.integration.traces import Traces, receivers, sockets, stored
+from tests.integration.traces import Traces, files_since, receivers, sockets, stored
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -327,11 +327,9 @@ def test_no_row_is_written_to_a_file_outside_the_object_store(spark: SparkSessio
 
 
 def large_files() -> Iterator[Path]:
-    # Unlike `Path.rglob`, this passes over directories that are gone when it comes to them.
-    found = (Path(root, name) for top in ("/dev/shm", "/tmp") for root, _, names in os.walk(top) for name in names)
-    for path in found:
+    for path in files_since(0):
         try:
-            if path.is_file() and path.stat().st_size > 2**20 and not path.name.startswith("plasma"):
+            if path.stat().st_size > 2**20:
                 yield path
         except OSError:
             continue  # gone since
