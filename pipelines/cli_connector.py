@@ -120,7 +120,7 @@ def _contract(source: Any) -> tuple[object, Any]:
 
     if not isinstance(source, PartitionedSource):
         raise SpecError(f"{type(source).__name__} is read by Spark itself; the contract is that of a PartitionedSource")
-    return testing.SourceContract(), lambda: {"source": source, "scan": testing.scan_here}
+    return testing.SourceContract(), lambda: {"source": source}
 
 
 def _find(name: str) -> list[tuple[Kind, type[BaseModel]]]:

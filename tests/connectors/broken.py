@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -226,6 +227,21 @@ class Tray(Sink):
         return Receipt(partition, attempt, len(rows), path.stat().st_size, (path.name,))
 
 
+class ReadsWhatItHasPlanned(Shelf):
+    """Remembers its files in the class, which is another one in another process."""
+
+    planned: ClassVar[set[str]] = set()
+
+    @contextmanager
+    def plan(self, **narrowed: object) -> Iterator[Plan]:
+        with super().plan(**narrowed) as plan:  # type: ignore[arg-type]
+            self.planned.update(one.key for one in plan.partitions)
+            yield plan
+
+    def lines(self, partition: Partition) -> list[str]:
+        return super().lines(partition) if partition.key in self.planned else []
+
+
 class TrayWithALock(Tray):
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
@@ -312,3 +328,16 @@ class BeginsWhereItStopped(Tray):
         if path.exists():
             return Receipt(partition, attempt, len(json.loads(path.read_text("utf-8"))), 0, (path.name,))
         return super().write(commit_id, partition, attempt, batches)
+
+
+class WritesWhatItHasBegun(Tray):
+    """Remembers its commits in the class, which is another one in another process."""
+
+    begun: ClassVar[set[str]] = set()
+
+    def begin(self, commit_id: str, schema: pa.Schema) -> None:
+        self.begun.add(commit_id)
+        super().begin(commit_id, schema)
+
+    def rows(self, batch: pa.RecordBatch) -> list[dict[str, object]]:
+        return super().rows(batch) if self.begun else []

@@ -59,7 +59,7 @@ class _TrayContract(contract.SinkContract):
 def test_a_source_fails_its_own_check_alone(kind: type[broken.Shelf], tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("eins\n# zwei\ndrei\n\n", encoding="utf-8")
     (tmp_path / "b.txt").write_text("eins\nvier\n泉\n", encoding="utf-8")
-    failed = _failed(_ShelfContract(), lambda: {"source": kind(directory=str(tmp_path)), "scan": contract.scan_here})
+    failed = _failed(_ShelfContract(), lambda: {"source": kind(directory=str(tmp_path))})
     assert failed == ([SOURCES[kind]] if kind in SOURCES else [])
 
 
@@ -68,7 +68,7 @@ def test_a_sink_fails_its_own_check_alone(kind: type[broken.Tray], tmp_path: Pat
     fresh = iter(range(1000))
 
     def fixtures() -> dict[str, object]:
-        return {"sink": kind(directory=str(tmp_path / str(next(fresh)))), "write": contract.write_here}
+        return {"sink": kind(directory=str(tmp_path / str(next(fresh))))}
 
     failed = _failed(_TrayContract(), fixtures)
     assert failed == ([SINKS[kind]] if kind in SINKS else [])
