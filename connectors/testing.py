@@ -17,10 +17,9 @@ tried in Spark and in Ray Data too.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pickle import dumps, loads
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -264,14 +263,17 @@ def _read(source: PartitionedSource, **narrowed: Any) -> list[Item]:
 
 
 def good_of(items: Iterable[Item]) -> list[pa.RecordBatch]:
+    """Return the batches among what was scanned."""
     return [item for item in items if not isinstance(item, BadRow)]
 
 
 def bad_of(items: Iterable[Item]) -> list[BadRow]:
+    """Return the bad rows among what was scanned."""
     return [item for item in items if isinstance(item, BadRow)]
 
 
 def rows_of(items: Iterable[Item]) -> list[dict[str, object]]:
+    """Return the good rows among what was scanned."""
     return [row for batch in good_of(items) for row in batch.to_pylist()]
 
 
