@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -70,6 +70,8 @@ class DeltaTable(DeltaOptions, PartitionedSource):
     """
 
     version: int | None = Field(default=None, ge=0)
+    identity_options: ClassVar[tuple[str, ...]] = ("path",)
+
     timestamp: datetime | None = None
     text_column: str = "text"
     label_column: str | None = None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -63,6 +63,8 @@ class IcebergTable(IcebergOptions, PartitionedSource):
     """
 
     snapshot_id: int | None = None
+    identity_options: ClassVar[tuple[str, ...]] = ("catalog", "table")
+
     as_of: datetime | None = None
     text_column: str = "text"
     label_column: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -122,6 +122,8 @@ class Kafka(KafkaOptions, PartitionedSource):
     """
 
     topic: str = Field(min_length=1)
+    identity_options: ClassVar[tuple[str, ...]] = ("topic",)
+
     format: Format = "json"
     text_column: str = TEXT
     label_column: str | None = None

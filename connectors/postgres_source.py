@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -75,6 +76,8 @@ class Postgres(DatabaseOptions, PartitionedSource):
     table: str
     text_column: str = "text"
     label_column: str | None = None
+    identity_options: ClassVar[tuple[str, ...]] = ("host", "port", "database", "table", "id_column", "cursor_column")
+
     id_column: str | None = None
     partitions_wanted: int = Field(default=8, ge=1)
     cursor_column: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from typing import ClassVar
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -71,6 +72,15 @@ class Rest(ServerOptions, PartitionedSource):
     """
 
     records: str = ""
+    identity_options: ClassVar[tuple[str, ...]] = (
+        "url",
+        "parameters",
+        "headers",
+        "records",
+        "id_column",
+        "cursor_column",
+    )
+
     pages: Pages | None = None
     max_pages: int = Field(default=10_000, ge=1)
     text_column: str = "text"
@@ -114,6 +124,11 @@ class Rest(ServerOptions, PartitionedSource):
         return self
 
     def read_schema(self) -> pa.Schema:
+    def identity(self) -> dict[str, object]:
+        """Return what the rows are listed by, and which field the cursor is of; see `Source.identity`."""
+        path = dict(self.fields).get(self.cursor_column or "")
+        return super().identity() | ({} if path is None else {"cursor's field": path})
+
         """Return the columns, declared or of the first page's records; see `PartitionedSource.read_schema`."""
         with self.asking() as client:
             return self._columns().layout(self._head(client)[0], self.url).schema
