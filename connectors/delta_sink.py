@@ -106,6 +106,10 @@ class DeltaTableSink(DeltaOptions, Sink):
         if self.has_table(SinkError) and not self.is_committed(commit_id):
             self._staging(commit_id).clear()
 
+    def merges(self) -> bool:
+        """Tell whether the mode is ``merge``; see `Sink.merges`."""
+        return self.mode == "merge"
+
     def replacing(self) -> Self:
         """Return the sink in the mode ``overwrite``; see `Sink.replacing`."""
         return self.model_copy(update={"mode": "overwrite"})

@@ -127,6 +127,10 @@ class IcebergTableSink(IcebergOptions, Sink):
                 if not _has(table, commit_id):
                     self._staging(table, commit_id).clear()
 
+    def merges(self) -> bool:
+        """Tell whether the mode is ``merge``; see `Sink.merges`."""
+        return self.mode == "merge"
+
     def replacing(self) -> Self:
         """Return the sink in the mode ``overwrite``; see `Sink.replacing`."""
         return self.model_copy(update={"mode": "overwrite"})

@@ -114,6 +114,10 @@ class PostgresSink(DatabaseOptions, Sink):
             self._clear(database, commit_id)
             database.connection.commit()
 
+    def merges(self) -> bool:
+        """Tell whether the mode is ``merge``; see `Sink.merges`."""
+        return self.mode == "merge"
+
     def replacing(self) -> Self:
         """Return the sink in the mode ``overwrite``; see `Sink.replacing`."""
         return self.model_copy(update={"mode": "overwrite"})

@@ -43,11 +43,12 @@ class Rest(ServerOptions, PartitionedSource):
     pages by number and offset pass records over when earlier ones are deleted.
 
     With a `cursor_column`, a plan knows how far each listing has come, and the next one reads on from there, `late`
-    before, as records may appear out of order. To know it, a plan goes through the pages that have come since and keeps
-    the largest value; tasks read them again, and leave out what has come after. Of times, the last second of the
-    server's clock waits for the next plan, as it is not over. With `newest_first` a plan asks for one page only; with
-    `until_parameter` (times only) it asks for none, the cursor is the server's clock, and `late` must cover the time
-    from a record's stamp to its appearance.
+    before, as records may appear out of order; those are read again, for a sink that merges by keys. To know it, a plan
+    goes through the pages that have come since and keeps the largest value; tasks read them again, and leave out what
+    has come after. Of times, the last second of the server's clock, as it is not over, and the future wait for a later
+    plan, and do not move the cursor. With `newest_first` a plan asks for one page only, unless all of it is to wait;
+    with `until_parameter` (times only) it asks for none, the cursor is the server's clock, and `late` must cover the
+    time from a record's stamp to its appearance.
 
     Attributes:
         records: the dotted path of the list of records in the response; empty: the response is the list.
@@ -71,7 +72,6 @@ class Rest(ServerOptions, PartitionedSource):
         late: how far before the cursor reading on begins: units of a number, seconds of a time.
     """
 
-    records: str = ""
     identity_options: ClassVar[tuple[str, ...]] = (
         "url",
         "parameters",
@@ -81,6 +81,7 @@ class Rest(ServerOptions, PartitionedSource):
         "cursor_column",
     )
 
+    records: str = ""
     pages: Pages | None = None
     max_pages: int = Field(default=10_000, ge=1)
     text_column: str = "text"
@@ -123,12 +124,12 @@ class Rest(ServerOptions, PartitionedSource):
             )
         return self
 
-    def read_schema(self) -> pa.Schema:
     def identity(self) -> dict[str, object]:
         """Return what the rows are listed by, and which field the cursor is of; see `Source.identity`."""
         path = dict(self.fields).get(self.cursor_column or "")
         return super().identity() | ({} if path is None else {"cursor's field": path})
 
+    def read_schema(self) -> pa.Schema:
         """Return the columns, declared or of the first page's records; see `PartitionedSource.read_schema`."""
         with self.asking() as client:
             return self._columns().layout(self._head(client)[0], self.url).schema
@@ -161,6 +162,10 @@ class Rest(ServerOptions, PartitionedSource):
                 reached |= {part.listing.value: part.window.upto for part in parts if part.window and part.window.upto}
             divided = divide(self._pager(client), parts, found, self.partitions_wanted)
         yield Plan(divided, cursor_text(reached, several=bool(self.for_each)))
+
+    def reads_again(self) -> bool:
+        """Tell whether there is a window for late rows; see `PartitionedSource.reads_again`."""
+        return self.late > 0
 
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the records of a partition's listings, page by page."""

@@ -96,6 +96,10 @@ class Sink(BaseModel, ABC):
     def abort(self, commit_id: str) -> None:
         """Clear all staging of a commit that will not happen; safe to call at any time, and again."""
 
+    def merges(self) -> bool:
+        """Tell whether a row that comes again takes the place of the one before, by its keys, and is not added."""
+        return False
+
     def replacing(self) -> Sink:
         """Return the sink whose commit replaces all that the target holds, in the same transaction.
 

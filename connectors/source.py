@@ -188,6 +188,13 @@ class PartitionedSource(Source):
 
     @abstractmethod
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
+    def reads_again(self) -> bool:
+        """Tell whether reading on gives rows again that were given before the cursor, as a window for late ones does.
+
+        A sink must then merge them by their keys, see `Sink.merges`, or they are there twice.
+        """
+        return False
+
         """Yield the rows of one of the plan's partitions, as batches of `read_schema`, and its malformed rows as met.
 
         Called in an executor, once per attempt: a retried task reads again and must yield the same rows in the
