@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import ClassVar
 
 import pyarrow as pa
 from pydantic import Field
@@ -60,6 +61,8 @@ class Archives(FileSource):
         encoding: of text, and of HTML that does not say; decoded strictly.
         max_document_bytes: a larger document is a bad row.
     """
+
+    identity_options: ClassVar[tuple[str, ...]] = ("path", "members", "storage")
 
     path: PathOption
     members: str = Field(default="**", min_length=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 import pyarrow as pa
 import pyarrow.csv as pcsv
@@ -31,6 +31,8 @@ class CsvSink(Sink):
         compression: of the files.
         storage: how the object store is reached.
     """
+
+    identity_options: ClassVar[tuple[str, ...]] = ("path", "storage")
 
     path: DirectoryOption
     mode: Mode = "error"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import pyarrow as pa
 from pydantic import field_validator, model_validator
@@ -41,6 +42,8 @@ class Csv(FileSource):
         columns: the columns' names where there is no header; empty calls them ``column_1``, ``column_2`` and so on.
         encoding: of all files, decoded strictly.
     """
+
+    identity_options: ClassVar[tuple[str, ...]] = ("path", "id_column", "storage")
 
     path: PathOption
     text_column: str = "text"

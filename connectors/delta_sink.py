@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +19,7 @@ from connectors.errors import SinkError, SinkExistsError
 from connectors.sink import Receipt, Sink
 from connectors.source import ROW_ID
 from connectors.staged_files import StagedFile, Staging, directory_name
+from connectors.store_options import places
 
 if TYPE_CHECKING:
     import deltalake
@@ -45,6 +46,8 @@ class DeltaTableSink(DeltaOptions, Sink):
         keys: the columns that tell rows apart, for ``merge``.
     """
 
+    identity_options: ClassVar[tuple[str, ...]] = ("path",)
+
     mode: Literal["error", "overwrite", "append", "merge"] = "error"
     keys: tuple[str, ...] = (ROW_ID,)
 
@@ -53,6 +56,10 @@ class DeltaTableSink(DeltaOptions, Sink):
         if not self.keys or len(set(self.keys)) < len(self.keys):
             raise ValueError("'keys' names at least one column, and each once")
         return self
+
+    def identity(self) -> dict[str, object]:
+        """Return the table's name, and which storage it is in; see `Sink.identity`."""
+        return super().identity() | places(self.storage_options)
 
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
         """Make the table where it is not there, and the commit's directory; see `Sink.begin`."""
@@ -98,6 +105,10 @@ class DeltaTableSink(DeltaOptions, Sink):
         """Delete the commit's files, unless it has happened; see `Sink.abort`."""
         if self.has_table(SinkError) and not self.is_committed(commit_id):
             self._staging(commit_id).clear()
+
+    def merges(self) -> bool:
+        """Tell whether the mode is ``merge``; see `Sink.merges`."""
+        return self.mode == "merge"
 
     def replacing(self) -> Self:
         """Return the sink in the mode ``overwrite``; see `Sink.replacing`."""

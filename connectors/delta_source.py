@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -57,8 +57,9 @@ class DeltaTable(DeltaOptions, PartitionedSource):
     file is rewritten. Deletion vectors are honoured; a table with a feature that would have to be known and is not is
     refused. A version can be read until its files are vacuumed.
 
-    The cursor is the version, and reading on gives the rows of the files that were added after it: compaction adds
-    none, and a history in which rows were changed or deleted is refused, as it takes a full refresh.
+    The cursor is the version, and reading on gives the rows of the files that were added after it, so that none comes
+    late, whatever times the rows hold. Compaction adds none, and a history in which rows were changed or deleted is
+    refused, as it takes a full refresh.
 
     Attributes:
         version: the version to read; None is the latest.
@@ -68,6 +69,8 @@ class DeltaTable(DeltaOptions, PartitionedSource):
             there is one, as it is. A list column makes the rows multi-label.
         id_column: a key column that becomes ``row_id``.
     """
+
+    identity_options: ClassVar[tuple[str, ...]] = ("path",)
 
     version: int | None = Field(default=None, ge=0)
     timestamp: datetime | None = None

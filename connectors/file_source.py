@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -68,9 +69,12 @@ def cursor_after(files: Sequence[File], late_days: float) -> FileCursor:
 
     Args:
         files: all of its files.
-        late_days: for how many days before the newest file's last change names are kept.
+        late_days: for how many days before the newest file's last change names are kept; files from the future are
+            not the newest.
     """
-    newest = max((file.changed for file in files), default=0)
+    # A file from the future, as by a clock that is wrong, would have all that come after it taken for too late.
+    now = time.time_ns()
+    newest = max((file.changed for file in files if file.changed <= now), default=0)
     horizon = max(0, newest - int(late_days * _DAY))
     return FileCursor(horizon, {file.name: (file.size, file.changed) for file in files if file.changed >= horizon})
 
@@ -84,7 +88,7 @@ class FileSource(PartitionedSource):
 
     Attributes:
         late_days: how old a file may be, in days before the newest one, and still be found when it turns up late. Time
-            is that of a file's last change.
+            is that of a file's last change. No file is read twice for it; one that changes is read again.
         storage: how the object store is reached, where a path leads into one.
     """
 

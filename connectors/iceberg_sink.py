@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import model_validator
@@ -16,6 +16,7 @@ from connectors.iceberg_table import IcebergOptions, arrow_schema, filesystem_of
 from connectors.sink import Receipt, Sink
 from connectors.source import ROW_ID
 from connectors.staged_files import StagedFile, Staging, directory_name
+from connectors.store_options import places
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table, Transaction
@@ -43,6 +44,8 @@ class IcebergTableSink(IcebergOptions, Sink):
         keys: the columns that tell rows apart, for ``merge``.
     """
 
+    identity_options: ClassVar[tuple[str, ...]] = ("catalog", "table")
+
     mode: Literal["error", "overwrite", "append", "merge"] = "error"
     keys: tuple[str, ...] = (ROW_ID,)
 
@@ -51,6 +54,10 @@ class IcebergTableSink(IcebergOptions, Sink):
         if not self.keys or len(set(self.keys)) < len(self.keys):
             raise ValueError("'keys' names at least one column, and each once")
         return self
+
+    def identity(self) -> dict[str, object]:
+        """Return the table's name, and which storage it is in; see `Sink.identity`."""
+        return super().identity() | places(self.properties)
 
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
         """Make the table where it is not there, and the commit's directory; see `Sink.begin`."""
@@ -119,6 +126,10 @@ class IcebergTableSink(IcebergOptions, Sink):
                 table = self.load_table(catalog, SinkError)
                 if not _has(table, commit_id):
                     self._staging(table, commit_id).clear()
+
+    def merges(self) -> bool:
+        """Tell whether the mode is ``merge``; see `Sink.merges`."""
+        return self.mode == "merge"
 
     def replacing(self) -> Self:
         """Return the sink in the mode ``overwrite``; see `Sink.replacing`."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -50,8 +50,9 @@ class IcebergTable(IcebergOptions, PartitionedSource):
     ``row_id`` is `id_column`, else the data file and the row's number in it, from 1; it stays with the row until the
     file is rewritten. Position deletes and deletion vectors are honoured; a snapshot with equality deletes is refused.
 
-    The cursor is the snapshot, and reading on gives the rows of the files that were appended after it: compaction adds
-    none, and a history in which rows were overwritten or deleted is refused, as it takes a full refresh.
+    The cursor is the snapshot, and reading on gives the rows of the files that were appended after it, so that none
+    comes late, whatever times the rows hold: compaction adds none, and a history in which rows were overwritten or
+    deleted is refused, as it takes a full refresh.
 
     Attributes:
         snapshot_id: the snapshot to read; None is the current one.
@@ -61,6 +62,8 @@ class IcebergTable(IcebergOptions, PartitionedSource):
             there is one, as it is. A list column makes the rows multi-label.
         id_column: a key column that becomes ``row_id``.
     """
+
+    identity_options: ClassVar[tuple[str, ...]] = ("catalog", "table")
 
     snapshot_id: int | None = None
     as_of: datetime | None = None

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 import pyarrow as pa
 from typing_extensions import Self
@@ -32,6 +32,8 @@ class JsonLinesSink(Sink):
         compression: of the files.
         storage: how the object store is reached.
     """
+
+    identity_options: ClassVar[tuple[str, ...]] = ("path", "storage")
 
     path: DirectoryOption
     mode: Mode = "error"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import pyarrow as pa
 from pydantic import field_validator
@@ -44,6 +45,8 @@ class JsonLines(FileSource):
             read. Empty infers keys and types from the first `HEAD_ROWS` records.
         encoding: of all files, decoded strictly.
     """
+
+    identity_options: ClassVar[tuple[str, ...]] = ("path", "id_column", "storage")
 
     path: PathOption
     text_column: str = "text"

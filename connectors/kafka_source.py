@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -76,8 +76,9 @@ class Kafka(KafkaOptions, PartitionedSource):
     """The messages of a Kafka topic, up to where it ends when the plan is made.
 
     A plan's cursor holds the offset that comes next in each of the topic's partitions, and the next plan reads on from
-    there. Nothing is kept in the cluster: no consumer group is joined, and no offset committed. Large partitions of the
-    topic are cut into ranges of offsets. ``row_id`` is ``topic/partition/offset``, unless `id_column` is given.
+    there; as offsets are given in the order that messages arrive, none comes late. Nothing is kept in the cluster: no
+    consumer group is joined, and no offset committed. Large partitions of the topic are cut into ranges of offsets.
+    ``row_id`` is ``topic/partition/offset``, unless `id_column` is given.
 
     A message is a bad row if its value is null (unless `tombstones` says ``skip``), cannot be decoded, is longer than
     `MAX_RECORD_BYTES`, is no JSON object, holds a value of another type than its column has, or has no text; its
@@ -120,6 +121,8 @@ class Kafka(KafkaOptions, PartitionedSource):
         partition_offsets: how many offsets a task reads at most.
         dead_letter_topic: where copies of bad messages go.
     """
+
+    identity_options: ClassVar[tuple[str, ...]] = ("topic",)
 
     topic: str = Field(min_length=1)
     format: Format = "json"

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -125,6 +126,8 @@ class Memory(PartitionedSource):
             there is one, as it is. A list column makes the rows multi-label.
         id_column: a key column that becomes ``row_id``; None numbers the rows.
     """
+
+    identity_options: ClassVar[tuple[str, ...]] = ()
 
     rows: Rows
     text_column: str = "text"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO, Literal
+from typing import BinaryIO, ClassVar, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +29,8 @@ class ParquetSink(Sink):
         compression: of the columns.
         storage: how the object store is reached.
     """
+
+    identity_options: ClassVar[tuple[str, ...]] = ("path", "storage")
 
     path: DirectoryOption
     mode: Mode = "error"

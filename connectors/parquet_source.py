@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -78,6 +78,8 @@ class ParquetSource(FileSource):
             there is one, as it is. A list column makes the rows multi-label.
         id_column: a key column, unique over all files, that becomes ``row_id``; None makes ids of file and row.
     """
+
+    identity_options: ClassVar[tuple[str, ...]] = ("path", "id_column", "storage")
 
     path: PathOption
     text_column: str = "text"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import model_validator
@@ -35,6 +35,8 @@ class PostgresSink(DatabaseOptions, Sink):
         keys: the columns that tell rows apart, for ``merge``; the table needs a unique index on them, and gets one
             where it is made.
     """
+
+    identity_options: ClassVar[tuple[str, ...]] = ("host", "port", "database", "table")
 
     table: str
     mode: Literal["error", "overwrite", "append", "merge"] = "error"
@@ -111,6 +113,10 @@ class PostgresSink(DatabaseOptions, Sink):
         with self.connected(SinkError) as database:
             self._clear(database, commit_id)
             database.connection.commit()
+
+    def merges(self) -> bool:
+        """Tell whether the mode is ``merge``; see `Sink.merges`."""
+        return self.mode == "merge"
 
     def replacing(self) -> Self:
         """Return the sink in the mode ``overwrite``; see `Sink.replacing`."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -58,8 +59,11 @@ class Postgres(DatabaseOptions, PartitionedSource):
     columns joined by ``:``), else where the row lies (``ctid``), which an update changes.
 
     With a `cursor_column`, a plan knows how far that column has come, and the next one reads on from there, `late` of
-    its units before, as rows may be committed out of order. Rows whose cursor is null are read by full plans alone.
-    Timestamps in the future, as by a clock that is wrong, wait until they are past.
+    its units before: rows are not committed in the order of their stamps. So `late` must cover the time from a row's
+    stamp to its commit, and what stamps are rounded to. Rows within it are read again, for a sink that merges by keys.
+    Rows whose cursor is null (or NaN, or infinite) are read by full plans alone. Times in the future, as by a clock
+    that is wrong, wait until they are past by the server's clock, and dates until their day is; without a zone, they
+    are taken for UTC. They do not move the cursor, so that nothing that comes before them is passed over.
 
     Attributes:
         table: ``table`` or ``schema.table``.
@@ -71,6 +75,8 @@ class Postgres(DatabaseOptions, PartitionedSource):
         cursor_column: a number or a time that grows with each row that comes or changes.
         late: how far before the cursor reading on begins: units of a number, seconds of a time.
     """
+
+    identity_options: ClassVar[tuple[str, ...]] = ("host", "port", "database", "table", "id_column", "cursor_column")
 
     table: str
     text_column: str = "text"
@@ -116,6 +122,10 @@ class Postgres(DatabaseOptions, PartitionedSource):
                 for key, where in relation.parts(database, self.partitions_wanted)
             ]
             yield Plan(tuple(parts), cursor)
+
+    def reads_again(self) -> bool:
+        """Tell whether there is a window for late rows; see `PartitionedSource.reads_again`."""
+        return self.late > 0
 
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the rows of a run of blocks, in the order that they lie in; where the connection is cut, go on."""
@@ -168,15 +178,17 @@ class Postgres(DatabaseOptions, PartitionedSource):
                 f"'cursor_column' wants; it has: {', '.join(one.name for one in relation.columns)}"
             )
         name, kind = identifier(column.name), column.kind
-        latest = f"LEAST(max({name}), now()::{kind})" if kind in TIMES else f"max({name})"
-        reached = database.rows(f"SELECT ({latest})::text FROM {relation.name}")[0][0]
+        after = f"{database.literal(since)}::{kind}" if since is not None else None
+        ordered = _in_order(name, kind, after)
+        reached = database.rows(f"SELECT max({name})::text FROM {relation.name} WHERE {ordered}")[0][0]
         cursor = reached if reached is not None else since
-        upto = f"{name} <= {database.literal(cursor)}::{kind}" if cursor is not None else "true"
-        if since is None:
-            return f"({upto} OR {name} IS NULL)", cursor
+        if cursor is None and kind in TIMES:
+            cursor = "-infinity"
+        upto = f"{name} <= {database.literal(cursor)}::{kind}"
+        if after is None:
+            return f"({upto} OR {name} IS NULL)" if kind in TIMES else "true", cursor
         late = f"{self.late} * interval '1 second'" if kind in TIMES else f"{self.late}::numeric"
-        begin = f"{database.literal(since)}::{kind}" + (f" - {late}" if self.late else "")
-        return f"{name} > {begin} AND {upto}", cursor
+        return f"{name} > {after}{f' - {late}' if self.late else ''} AND {upto}", cursor
 
     def _names(self) -> ColumnNames:
         return ColumnNames(self.text_column, self.label_column, _KEY)
@@ -217,6 +229,21 @@ class Postgres(DatabaseOptions, PartitionedSource):
             oid,
         )
         return _Relation(identifier(schema, table), oid, kind, columns_of(database, oid), tuple(key for (key,) in keys))
+
+
+def _in_order(name: str, kind: str, after: str | None) -> str:
+    """Return the condition that a cursor has its place in the order that rows come in: what is to come has none yet.
+
+    Args:
+        name: the cursor's column.
+        kind: its type.
+        after: where reading had come to, which a clock that is set back does not make the future again.
+    """
+    if kind in TIMES:
+        past = "now()::date - 1" if kind == "date" else f"now()::{kind}"
+        return f"{name} <= {past}" if after is None else f"{name} <= GREATEST({past}, {after})"
+    # Of NaN and the infinite, the product is NaN.
+    return f"{name} * 0 = 0" if kind in ("float4", "float8", "numeric") else f"{name} IS NOT NULL"
 
 
 @dataclass(frozen=True)

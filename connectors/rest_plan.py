@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from itertools import islice
+from datetime import datetime, timedelta, timezone
 from math import ceil
 
 import pyarrow as pa
@@ -84,32 +83,48 @@ class Increments:
         if self.until_parameter is not None:
             upto = since if since is not None and since.is_after(past) else past
             return RestPart(_with(listing, self.until_parameter, upto), window=Window(after, upto))
-        last, doubtful = self._last(pager, listing, since)
+        last, doubtful = self._last(pager, listing, since, past)
         if not doubtful and (last is None or (after is not None and not last.is_after(after))):
             return None
-        if last is not None and isinstance(last.at, datetime) and last.is_after(past):
-            last = past
         if since is not None and (last is None or since.is_after(last)):
             last = since
         return RestPart(listing, window=Window(after, last))
 
-    def _last(self, pager: Pager, listing: Listing, since: Mark | None) -> tuple[Mark | None, bool]:
-        """Return the largest mark of a listing, and whether some of its records cannot be compared with it."""
+    def _last(self, pager: Pager, listing: Listing, since: Mark | None, past: Mark) -> tuple[Mark | None, bool]:
+        """Return the largest mark of a listing, and whether some of its records cannot be compared with it.
+
+        Of times, what is neither past nor before `since` is left for a later plan.
+        """
         last, other = None, None
-        doubtful = False
+        doubtful = to_come = False
         kind = type(since.at) if since is not None else None
-        pages = pager.go(listing, Span())
-        for page in islice(pages, 1) if self.newest_first else pages:
+        for page in pager.go(listing, Span()):
             for record in page.records:
                 mark = read_mark((self.columns.flat(record, listing) or {}).get(self.columns.cursor or ""))
                 kind = type(mark.at) if kind is None and mark is not None else kind
                 if mark is None or type(mark.at) is not kind:
                     doubtful, other = True, mark or other
+                elif _is_to_come(mark, past, since):
+                    to_come = True
                 elif last is None or mark.is_after(last):
                     last = mark
+            if self.newest_first and (last is not None or doubtful):
+                break
         if since is not None and last is None and other is not None:
             since.is_after(other)
+        if since is None and last is None and to_come:
+            last = _BEFORE_ALL
         return last, doubtful
+
+
+_BEFORE_ALL = time_mark(datetime.fromtimestamp(0, timezone.utc))
+
+
+def _is_to_come(mark: Mark, past: Mark, since: Mark | None) -> bool:
+    """Tell whether a time is in the future, or of the second that is not over."""
+    if not isinstance(mark.at, datetime):
+        return False
+    return mark.is_after(past) and (since is None or mark.is_after(since))
 
 
 def divide(pager: Pager, parts: Sequence[RestPart], found: pa.Schema, wanted: int) -> tuple[RestPartition, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from typing import ClassVar
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -42,11 +43,12 @@ class Rest(ServerOptions, PartitionedSource):
     pages by number and offset pass records over when earlier ones are deleted.
 
     With a `cursor_column`, a plan knows how far each listing has come, and the next one reads on from there, `late`
-    before, as records may appear out of order. To know it, a plan goes through the pages that have come since and keeps
-    the largest value; tasks read them again, and leave out what has come after. Of times, the last second of the
-    server's clock waits for the next plan, as it is not over. With `newest_first` a plan asks for one page only; with
-    `until_parameter` (times only) it asks for none, the cursor is the server's clock, and `late` must cover the time
-    from a record's stamp to its appearance.
+    before, as records may appear out of order; those are read again, for a sink that merges by keys. To know it, a plan
+    goes through the pages that have come since and keeps the largest value; tasks read them again, and leave out what
+    has come after. Of times, the last second of the server's clock, as it is not over, and the future wait for a later
+    plan, and do not move the cursor. With `newest_first` a plan asks for one page only, unless all of it is to wait;
+    with `until_parameter` (times only) it asks for none, the cursor is the server's clock, and `late` must cover the
+    time from a record's stamp to its appearance.
 
     Attributes:
         records: the dotted path of the list of records in the response; empty: the response is the list.
@@ -69,6 +71,15 @@ class Rest(ServerOptions, PartitionedSource):
         newest_first: whether the records with the largest cursor are listed first.
         late: how far before the cursor reading on begins: units of a number, seconds of a time.
     """
+
+    identity_options: ClassVar[tuple[str, ...]] = (
+        "url",
+        "parameters",
+        "headers",
+        "records",
+        "id_column",
+        "cursor_column",
+    )
 
     records: str = ""
     pages: Pages | None = None
@@ -113,6 +124,11 @@ class Rest(ServerOptions, PartitionedSource):
             )
         return self
 
+    def identity(self) -> dict[str, object]:
+        """Return what the rows are listed by, and which field the cursor is of; see `Source.identity`."""
+        path = dict(self.fields).get(self.cursor_column or "")
+        return super().identity() | ({} if path is None else {"cursor's field": path})
+
     def read_schema(self) -> pa.Schema:
         """Return the columns, declared or of the first page's records; see `PartitionedSource.read_schema`."""
         with self.asking() as client:
@@ -146,6 +162,10 @@ class Rest(ServerOptions, PartitionedSource):
                 reached |= {part.listing.value: part.window.upto for part in parts if part.window and part.window.upto}
             divided = divide(self._pager(client), parts, found, self.partitions_wanted)
         yield Plan(divided, cursor_text(reached, several=bool(self.for_each)))
+
+    def reads_again(self) -> bool:
+        """Tell whether there is a window for late rows; see `PartitionedSource.reads_again`."""
+        return self.late > 0
 
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the records of a partition's listings, page by page."""

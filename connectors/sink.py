@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from connectors.errors import SinkError
+from connectors.identity import identity_of
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,18 @@ class Sink(BaseModel, ABC):
 
     # A value that was refused may be a password in the wrong place.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    identity_options: ClassVar[tuple[str, ...] | None] = None
+    """The options that say where the rows go, and neither who writes them nor how. None: all options, which is safe,
+    and has an incremental pipeline refuse to go on after any change."""
+
+    def identity(self) -> dict[str, object]:
+        """Return what tells the target from others, as JSON has it.
+
+        It is kept with the cursor of the rows that it has been given, which says nothing of another target. No secret
+        is in it.
+        """
+        return identity_of(self, type(self).model_fields if self.identity_options is None else self.identity_options)
 
     @abstractmethod
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
@@ -81,6 +95,10 @@ class Sink(BaseModel, ABC):
     @abstractmethod
     def abort(self, commit_id: str) -> None:
         """Clear all staging of a commit that will not happen; safe to call at any time, and again."""
+
+    def merges(self) -> bool:
+        """Tell whether a row that comes again takes the place of the one before, by its keys, and is not added."""
+        return False
 
     def replacing(self) -> Sink:
         """Return the sink whose commit replaces all that the target holds, in the same transaction.

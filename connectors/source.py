@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from connectors.errors import BadRowError, SourceError
+from connectors.identity import identity_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -90,6 +91,20 @@ class Source(BaseModel, ABC):
 
     # A value that was refused may be a password in the wrong place.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    identity_options: ClassVar[tuple[str, ...] | None] = None
+    """The options that say which rows these are and what a cursor counts: where they are, what is left out of them, by
+    which column or key they are known. Credentials and what only says how to read (sizes, retries) are none of these.
+    None: all options, which is safe, and refuses to read on after any change."""
+
+    def identity(self) -> dict[str, object]:
+        """Return what tells the rows from those of another source, as JSON has it.
+
+        It is kept with a cursor: where it has changed, the cursor means nothing, and reading on from it would pass rows
+        over. No secret is in it.
+        """
+        every = (name for name in type(self).model_fields if name != "on_bad_rows")
+        return identity_of(self, every if self.identity_options is None else self.identity_options)
 
 
 class PartitionedSource(Source):
@@ -173,6 +188,13 @@ class PartitionedSource(Source):
 
     @abstractmethod
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
+    def reads_again(self) -> bool:
+        """Tell whether reading on gives rows again that were given before the cursor, as a window for late ones does.
+
+        A sink must then merge them by their keys, see `Sink.merges`, or they are there twice.
+        """
+        return False
+
         """Yield the rows of one of the plan's partitions, as batches of `read_schema`, and its malformed rows as met.
 
         Called in an executor, once per attempt: a retried task reads again and must yield the same rows in the

@@ -15,6 +15,7 @@ from connectors.secret import Secret, SettingValue, sounds_secret
 _Items = tuple[tuple[str, Secret | str], ...]
 
 _KEY = re.compile(r"(^|\.)key$")
+_PLACE = re.compile(r"endpoint|account.name|(^|[._-])uri$|warehouse")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -40,6 +41,11 @@ def resolved(options: Sequence[tuple[str, Secret | str]]) -> dict[str, str]:
         SecretError: a reference leads nowhere.
     """
     return {name: value.resolve().get_secret_value() if isinstance(value, Secret) else value for name, value in options}
+
+
+def places(options: Sequence[tuple[str, Secret | str]]) -> dict[str, object]:
+    """Return the options, secrets apart, that by their names say in which store something is, not how it is asked."""
+    return {name: value for name, value in options if isinstance(value, str) and _PLACE.search(name.lower())}
 
 
 def told(error: BaseException, options: Sequence[tuple[str, Secret | str]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -29,6 +30,8 @@ class TextFolder(FileSource):
         label_from_directory: whether the name of the directory that a file is in is its label; without it, the rows
             have no labels.
     """
+
+    identity_options: ClassVar[tuple[str, ...]] = ("path", "glob", "storage")
 
     path: PathOption
     glob: str = "**/*.txt"

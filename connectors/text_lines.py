@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import pyarrow as pa
 from pydantic import model_validator
@@ -33,6 +34,8 @@ class TextLines(FileSource):
         files: label to path: every line of the files at that path has that label.
         encoding: of all files, decoded strictly.
     """
+
+    identity_options: ClassVar[tuple[str, ...]] = ("path", "files", "storage")
 
     path: PathOption | None = None
     files: Items[PathOption] = ()

@@ -50,6 +50,8 @@ def check_before_start(pipeline: Pipeline, data: DataFrame | Dataset | None) -> 
         lacking = "a sink" if pipeline.sink is None else "a source that keeps a position, as those of files do"
         raise PipelineError(f"an incremental pipeline needs {lacking}; add it, or leave incremental: out")
     faults: list[Exception] = []
+    with _found("", faults):
+        _check_reads_again(pipeline)
     if isinstance(pipeline.source, PartitionedSource):
         schema: pa.Schema | None = None
         with _found("source", faults):
@@ -109,6 +111,18 @@ def _check_columns(pipeline: Pipeline, schema: pa.Schema, section: str = "source
         cure = "name the source's column that holds the label (label_column), or give the source labels"
         said = _missing(LABEL, schema, cure if section == "source" else "")
         raise PipelineError(f"{section}: training needs labelled rows, and {said}")
+
+
+def _check_reads_again(pipeline: Pipeline) -> None:
+    source, sink = pipeline.source, pipeline.sink
+    if not pipeline.incremental or sink is None or not isinstance(source, PartitionedSource):
+        return
+    if source.reads_again() and not sink.merges():
+        raise PipelineError(
+            f"the source, {type(source).__name__}, reads rows of its window for late ones again with each run, and the "
+            f"sink, {type(sink).__name__}, adds them once more; write to a table in the mode merge (PostgreSQL, Delta, "
+            "Iceberg), or set the source's late: 0"
+        )
 
 
 def _missing(column: str, schema: pa.Schema, cure: str = "") -> str:

@@ -282,12 +282,18 @@ def reset_pipeline_state(
     pipeline: PipelineArgument,
     runs: RunsOption = Path("runs"),
     to: Annotated[str | None, typer.Option(metavar="CURSOR", help="Where to; else before the beginning.")] = None,
+    keep_cursor: Annotated[
+        bool, typer.Option("--keep-cursor", help="Leave it; have it count for a source or sink that has changed.")
+    ] = False,
 ) -> None:
-    """Have the next run read on from elsewhere; what the sink holds stays."""
+    """Have the next run read on from elsewhere, in whatever source it has then; what the sink holds stays."""
     from pipelines.read_state import reset_state
 
-    before = reset_state(runs, pipeline, to)
-    typer.echo(f"{pipeline}: the cursor was {before.cursor or 'at the beginning'}, and is {to or 'at the beginning'}")
+    if to is not None and keep_cursor:
+        raise SpecError("--to says where the cursor is to be, and --keep-cursor that it stays; give one of them")
+    before = reset_state(runs, pipeline, to, keep_cursor=keep_cursor)
+    was, now = before.cursor or "at the beginning", (before.cursor if keep_cursor else to) or "at the beginning"
+    typer.echo(f"{pipeline}: the cursor was {was}, and {'stays there' if keep_cursor else f'is {now}'}")
 
 
 def _interrupt_once(signal_number: int, frame: FrameType | None) -> None:

@@ -148,9 +148,11 @@ class _Run:
     @contextmanager
     def _position(self, runs: Path) -> Iterator[ReadState]:
         """Hold the state of an incremental pipeline, once what became of a commit that was cut short is known."""
-        assert self.pipeline.sink is not None
+        source, sink = self.pipeline.source, self.pipeline.sink
+        assert source is not None
+        assert sink is not None
         with ReadState.hold(runs, self.pipeline.name) as state:
-            settled = state.settle(self.pipeline.sink)
+            settled = state.enter(source, sink, afresh=self.full_refresh)
             if settled is not None:
                 self._notice(
                     f"the run {settled.run_id} was cut short after its rows were committed; reading on from behind them"

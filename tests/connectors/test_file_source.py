@@ -51,6 +51,16 @@ def test_a_file_that_turns_up_late_is_found_within_the_window_only(tmp_path: Pat
     assert _read(source, cursor)[0] == ["late"]
 
 
+def test_a_file_from_the_future_does_not_make_others_too_late(tmp_path: Path) -> None:
+    source = TextLines(path=str(tmp_path), late_days=3)
+    _write(tmp_path / "today.txt", "today\n")
+    _write(tmp_path / "future.txt", "future\n", days=30_000)
+    first, cursor = _read(source)
+    assert sorted(first) == ["future", "today"]
+    _write(tmp_path / "tomorrow.txt", "tomorrow\n", days=1)
+    assert _read(source, cursor)[0] == ["tomorrow"]
+
+
 def test_files_of_the_very_same_time_are_told_apart_by_name(tmp_path: Path) -> None:
     source = TextLines(path=str(tmp_path), late_days=0)
     _write(tmp_path / "a.txt", "one\n")

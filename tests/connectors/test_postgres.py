@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -201,6 +201,77 @@ class TestReadingOn:
         time.sleep(2.2)
         with source.plan(since=cursor) as plan:
             assert {row["text"] for row in _scan(source, plan.partitions)} == {"from the future", "today"}
+
+    def test_a_row_from_the_future_does_not_hide_rows_that_are_loaded_after_it(
+        self, server: Server, table: str
+    ) -> None:
+        _run(server, """INSERT INTO "My shop"."rev""iews" VALUES (9001, 'from the future', 1, now() + '1 year')""")
+        source = _source(server, table, cursor_column="at")
+        with source.plan() as plan:
+            cursor = plan.cursor
+        # Stamped behind all that was there, and long before now.
+        _run(server, """INSERT INTO "My shop"."rev""iews" VALUES (9002, 'loaded', 1, '2026-01-20 00:00Z')""")
+        with source.plan(since=cursor) as plan:
+            assert [row["text"] for row in _scan(source, plan.partitions)] == ["loaded"]
+
+    def test_rows_that_all_are_from_the_future_are_read_once_they_are_past(self, server: Server, table: str) -> None:
+        _run(server, """UPDATE "My shop"."rev""iews" SET at = now() + '1 year' """)
+        source = _source(server, table, cursor_column="at")
+        with source.plan() as plan:
+            assert _scan(source, plan.partitions) == []
+            cursor = plan.cursor
+        _run(server, """UPDATE "My shop"."rev""iews" SET at = now() - interval '1 day' WHERE "Key" = 7""")
+        with source.plan(since=cursor) as plan:
+            assert [row["row_id"] for row in _scan(source, plan.partitions)] == ["7"]
+
+    def test_a_day_is_read_once_it_is_over(self, server: Server, table: str) -> None:
+        _run(
+            server,
+            'CREATE TABLE "My shop".days (text text, day date)',
+            """INSERT INTO "My shop".days VALUES ('yesterday', now()::date - 1), ('this morning', now()::date)""",
+        )
+        source = Postgres(**server.options(table="My shop.days", cursor_column="day"))
+        with source.plan() as plan:
+            assert [row["text"] for row in _scan(source, plan.partitions)] == ["yesterday"]
+        _run(
+            server,
+            """INSERT INTO "My shop".days VALUES ('this evening', now()::date)""",
+            'UPDATE "My shop".days SET day = day - 1',  # the day is over
+        )
+        with source.plan(since=str(date.fromisoformat(str(plan.cursor)) - timedelta(days=1))) as plan:
+            found = {row["text"] for row in _scan(source, plan.partitions)}
+        assert found == {"this morning", "this evening"}
+
+    def test_what_is_no_number_does_not_move_the_cursor(self, server: Server, table: str) -> None:
+        _run(
+            server,
+            'CREATE TABLE "My shop".marks (text text, f float8, n numeric)',
+            """INSERT INTO "My shop".marks VALUES ('one', 1, 1), ('odd', 'NaN', 'NaN'), ('high', 'Infinity', 0)""",
+        )
+        for column, reached in (("f", "1"), ("n", "1")):
+            source = Postgres(**server.options(table="My shop.marks", cursor_column=column))
+            with source.plan() as plan:
+                assert len(_scan(source, plan.partitions)) == 3
+                assert plan.cursor == reached
+        _run(server, """INSERT INTO "My shop".marks VALUES ('two', 2, 2)""")
+        for column in ("f", "n"):
+            source = Postgres(**server.options(table="My shop.marks", cursor_column=column))
+            with source.plan(since="1") as plan:
+                assert [row["text"] for row in _scan(source, plan.partitions)] == ["two"]
+
+    def test_rows_of_the_window_are_merged_and_not_doubled(self, server: Server, table: str) -> None:
+        source = _source(server, table, cursor_column="at", late=3600)
+        sink = PostgresSink(**server.options(table="My shop.out", mode="merge"))
+        cursor = None
+        for commit in ("one", "two"):
+            sink.begin(commit, source.row_schema())
+            with source.plan(since=cursor) as plan:
+                batches = (item for one in plan.partitions for item in source.scan(one))
+                receipt = sink.write(commit, 0, 0, batches)  # type: ignore[arg-type]
+                cursor = plan.cursor
+            sink.commit(commit, [receipt], cursor)
+        assert receipt.rows == 60
+        assert len(_table(server, "out")) == ROWS
 
     def test_rows_without_a_cursor_come_with_full_plans(self, server: Server, table: str) -> None:
         _run(server, """INSERT INTO "My shop"."rev""iews" VALUES (9001, 'when?', 1, NULL)""")

@@ -263,9 +263,22 @@ class TestIncrements:
         with source.plan() as plan:
             assert [row for one in plan.partitions for row in _ids(source.scan(one))] == ["0"]
         assert plan.cursor is not None
-        assert datetime.fromisoformat(plan.cursor.replace("Z", "+00:00")) < now
-        stamps[1:] = [stamps[1] - timedelta(seconds=1)]
-        assert plan.cursor is not None
+        stamps[1:] = [now - timedelta(seconds=3), stamps[2]]  # appears late, behind one from the future
+        with source.plan(since=plan.cursor) as plan:
+            assert [row for one in plan.partitions for row in _ids(source.scan(one))] == ["1"]
+        assert datetime.fromisoformat(str(plan.cursor)) == stamps[1]
+
+    def test_a_listing_from_the_future_is_read_from_its_beginning_once_it_is_past(self, server: JsonServer) -> None:
+        stamps = [datetime.now(timezone.utc) + timedelta(hours=1)]
+        server.answer = lambda asked: Reply(
+            [{"id": n, "text": f"{n}", "at": at.isoformat()} for n, at in enumerate(stamps)]
+        )
+        source = rest(server, id_column="id", cursor_column="at")
+        with source.plan() as plan:
+            assert [row for one in plan.partitions for row in _ids(source.scan(one))] == []
+        stamps[0] -= timedelta(days=400)
+        with source.plan(since=plan.cursor) as plan:
+            assert [row for one in plan.partitions for row in _ids(source.scan(one))] == ["0"]
 
     def test_with_an_upper_bound_no_page_is_read_to_plan(self, server: JsonServer) -> None:
         server.lists(REVIEWS)
@@ -299,6 +312,16 @@ class TestIncrements:
         with source.plan(since="28") as plan:
             assert len(server.asked) == 2
             assert [row for one in plan.partitions for row in _ids(source.scan(one))] == ["30", "29"]
+
+    def test_a_page_from_the_future_hides_none_of_what_is_behind_it(self, server: JsonServer) -> None:
+        now = datetime.now(timezone.utc)
+        ages = [timedelta(hours=hours) for hours in (-3, -2, -1, 1, 2, 3)]
+        server.lists([{"id": n, "text": f"{n}", "at": (now - age).isoformat()} for n, age in enumerate(ages)])
+        pages = {"type": "page", "size": 3}
+        source = rest(server, records="items", pages=pages, id_column="id", cursor_column="at", newest_first=True)
+        with source.plan(since=(now - timedelta(hours=2.5)).isoformat()) as plan:
+            assert [row for one in plan.partitions for row in _ids(source.scan(one))] == ["3", "4"]
+        assert datetime.fromisoformat(str(plan.cursor)) == now - timedelta(hours=1)
 
     def test_each_value_has_a_cursor_of_its_own(self, server: JsonServer) -> None:
         kept = {"a": [3, 4], "b": [100]}

@@ -1,10 +1,11 @@
-"""One run of an incremental pipeline without an engine, that may be killed on its way: a program for `test_commits`.
+"""One run of an incremental pipeline without an engine, that may be killed on its way.
 
-python -m tests.pipelines.one_increment DIRECTORY KIND WHERE
+`run` is one in this process. The program
 
-reads the new lines of ``DIRECTORY/in``, writes them to a sink of the kind, with the options of ``DIRECTORY/sink.json``,
-and keeps its state in ``DIRECTORY/runs``, by the classes that the runner uses. WHERE says at which point it kills
-itself, if at all.
+python -m tests.pipelines.one_increment DIRECTORY WHERE
+
+takes source and sink from ``DIRECTORY/ends.json``, as `save` writes it, and keeps its state in ``DIRECTORY/runs``, by
+the classes that the runner uses. WHERE says at which point it kills itself, if at all.
 """
 
 from __future__ import annotations
@@ -16,57 +17,78 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow as pa
-
-from connectors import (
-    CsvSink,
-    DeltaTableSink,
-    IcebergTableSink,
-    JsonLinesSink,
-    ParquetSink,
-    Receipt,
-    Sink,
-    TextLines,
-)
+import connectors
+from connectors import BadRow, PartitionedSource, PostgresSink, Receipt, Sink
 from connectors.object_directory import ObjectDirectory
 from connectors.sink_directory import LocalDirectory
 from connectors.staged_files import StagedFile, Staging
 from pipelines.commits import Commits
 from pipelines.read_state import ReadState
 
-SINKS: dict[str, type[Sink]] = {
-    "parquet": ParquetSink,
-    "json_lines": JsonLinesSink,
-    "csv": CsvSink,
-    "parquet_in_a_store": ParquetSink,
-    "delta": DeltaTableSink,
-    "delta_merge": DeltaTableSink,
-    "iceberg": IcebergTableSink,
-    "iceberg_merge": IcebergTableSink,
-}
 POINTS = ("while writing", "before the commit", "in the commit", "while clearing", "between commit and state")
 HAPPENED = {"in the commit", "while clearing", "between commit and state"}
 """The points at which the commit has happened already, or may have."""
 
+NAME = "nightly"
 
-def main(directory: Path, kind: str, where: str) -> None:
-    source = TextLines(path=str(directory / "in"))
-    sink = SINKS[kind](**json.loads((directory / "sink.json").read_text()))
-    with ReadState.hold(directory / "runs", "nightly") as state:
-        state.settle(sink)
+
+def run(
+    directory: Path,
+    source: PartitionedSource,
+    sink: Sink,
+    *,
+    where: str = "",
+    since: str | None = None,
+    full_refresh: bool = False,
+) -> int:
+    """Read what has come to the source and commit it to the sink, as `pipelines.runner` does.
+
+    Args:
+        directory: where the state is kept.
+        source: from where.
+        sink: to where.
+        where: at which of `POINTS` this process is killed; empty: at none.
+        since: read on from this cursor instead.
+        full_refresh: read all there is, and replace what the sink holds.
+
+    Returns:
+        How many rows were read.
+    """
+    with ReadState.hold(directory / "runs", NAME) as state:
+        state.enter(source, sink, afresh=full_refresh)
+        if not full_refresh and since is None:
+            since = state.state.cursor
+        target = sink.replacing() if full_refresh else sink
         commits = Commits(state, "a-run")
-        with source.plan(since=state.state.cursor) as plan:
+        with source.plan(since=since) as plan:
             commit = commits.begin(plan.cursor)
-            sink.begin(commit, source.row_schema())
+            target.begin(commit, source.row_schema())
             receipts: list[Receipt] = []
             for number, partition in enumerate(plan.partitions):
-                batches = (item for item in source.scan(partition) if isinstance(item, pa.RecordBatch))
-                receipts.append(sink.write(commit, number, 0, batches))
+                batches = (item for item in source.scan(partition) if not isinstance(item, BadRow))
+                receipts.append(target.write(commit, number, 0, batches))
                 if where == "while writing":
                     _die()
             if where == "before the commit":
                 _die()
-            commits.commit(_Deadly(sink, where), receipts)  # type: ignore[arg-type]
+            commits.commit(_Deadly(target, where) if where else target, receipts)  # type: ignore[arg-type]
+    return sum(receipt.rows for receipt in receipts)
+
+
+def save(directory: Path, source: PartitionedSource, sink: Sink) -> None:
+    """Write down between what the program is to move rows."""
+    ends = {"source": _described(source), "sink": _described(sink)}
+    (directory / "ends.json").write_text(json.dumps(ends))
+
+
+def main(directory: Path, where: str) -> None:
+    ends = json.loads((directory / "ends.json").read_text())
+    source, sink = (getattr(connectors, ends[one].pop("class"))(**ends[one]) for one in ("source", "sink"))
+    run(directory, source, sink, where=where)
+
+
+def _described(one: PartitionedSource | Sink) -> dict[str, object]:
+    return {"class": type(one).__name__, **one.model_dump(mode="json")}
 
 
 class _Deadly:
@@ -80,19 +102,21 @@ class _Deadly:
         if step is not None:
             for kind in (LocalDirectory, ObjectDirectory):
                 setattr(kind, step, lambda *names: _die())
-            self._die_in_the_staging_of_tables()
+            # In the transaction, of which nothing is left then.
+            PostgresSink._clear = lambda *arguments: _die()  # type: ignore[method-assign]
+            self._die_in_the_staging_of_tables(published=self._where == "in the commit")
         self._sink.commit(commit_id, receipts, cursor)
         if self._where == "between commit and state":
             _die()
 
-    def _die_in_the_staging_of_tables(self) -> None:
-        """A sink of tables clears its staging before it publishes, and after; it dies in the first or in the second."""
-        clear, times = Staging.clear, iter((False, True) if self._where == "while clearing" else (True,))
+    def _die_in_the_staging_of_tables(self, *, published: bool) -> None:
+        """A sink of lake tables clears its staging before it publishes, and once more after; it dies in one of them."""
+        clear = Staging.clear
 
-        def clear_once(staging: Staging, published: Sequence[StagedFile] = (), *, ended: bool = True) -> None:
-            if ended and next(times, True):
+        def clear_once(staging: Staging, kept: Sequence[StagedFile] = (), *, ended: bool = True) -> None:
+            if ended == published:
                 _die()
-            clear(staging, published, ended=ended)
+            clear(staging, kept, ended=ended)
 
         Staging.clear = clear_once  # type: ignore[method-assign]
 
@@ -102,4 +126,4 @@ def _die() -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(Path(sys.argv[1]), sys.argv[2])

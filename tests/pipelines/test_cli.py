@@ -370,3 +370,11 @@ class TestState:
         assert json.loads(headrace("state", "show", "nightly", *runs).out)["cursor"] == "monday"
         ended = headrace("state", "reset", "nightly", *runs)
         assert "the cursor was monday, and is at the beginning" in ended.out
+
+    def test_it_can_be_kept_for_another_source(self, headrace: Command, tmp_path: Path) -> None:
+        runs = ("--runs", str(tmp_path))
+        headrace("state", "reset", "nightly", "--to", "monday", *runs)
+        ended = headrace("state", "reset", "nightly", "--keep-cursor", *runs)
+        assert "the cursor was monday, and stays there" in ended.out
+        assert json.loads(headrace("state", "show", "nightly", *runs).out)["cursor"] == "monday"
+        assert headrace("state", "reset", "nightly", "--keep-cursor", "--to", "friday", *runs).code == 2

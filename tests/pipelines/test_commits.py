@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import secrets
 import subprocess
 import sys
 from abc import ABC, abstractmethod
@@ -21,11 +22,36 @@ import pytest
 from deltalake import DeltaTable
 from pyiceberg.catalog import Catalog, load_catalog
 
+from connectors import (
+    CsvSink,
+    DeltaTableSink,
+    IcebergTableSink,
+    JsonLinesSink,
+    ParquetSink,
+    PostgresSink,
+    Sink,
+    SinkError,
+    TextLines,
+)
 from connectors.sink_directory import SinkDirectory, sink_directory
 from connectors.storage import StorageOptions
+from tests.connectors import postgres_server
 from tests.connectors.object_store import ObjectStore, running
-from tests.pipelines.one_increment import HAPPENED, POINTS, SINKS
+from tests.connectors.postgres_server import Server
+from tests.pipelines.one_increment import HAPPENED, POINTS, save
 
+SINKS: dict[str, type[Sink]] = {
+    "parquet": ParquetSink,
+    "json_lines": JsonLinesSink,
+    "csv": CsvSink,
+    "parquet_in_a_store": ParquetSink,
+    "delta": DeltaTableSink,
+    "delta_merge": DeltaTableSink,
+    "iceberg": IcebergTableSink,
+    "iceberg_merge": IcebergTableSink,
+    "postgres": PostgresSink,
+    "postgres_merge": PostgresSink,
+}
 _NIGHTS = 3
 _ROOT = Path(__file__).parents[2]
 _TABLE = "nights.rows"
@@ -97,18 +123,46 @@ class Iceberg(Target):
         return catalog
 
 
+@dataclass
+class Postgres(Target):
+    server: Server
+    table: str
+
+    def texts(self) -> list[str]:
+        return [text for (text,) in self._rows(f'SELECT text FROM "{self.table}"')]
+
+    def staged(self) -> list[str]:
+        return [
+            name for (name,) in self._rows("SELECT tablename::text FROM pg_tables WHERE tablename LIKE '%staging%'")
+        ]
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        with PostgresSink(**self.server.options(table=self.table)).connected(SinkError) as database:
+            return database.rows(query)
+
+
 @pytest.fixture(scope="module")
 def store() -> Iterator[ObjectStore]:
     with running() as store:
         yield store
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with postgres_server.running() as server:
+        yield server
+
+
 @pytest.fixture
 def target(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Target:
+    """Where the sink of the kind writes; source and sink are written down for the program."""
     out = tmp_path / "out"
     options: dict[str, Any] = {"mode": "merge" if kind.endswith("_merge") else "append"}
     target: Target
-    if kind.startswith("iceberg"):
+    if kind.startswith("postgres"):
+        target = Postgres(request.getfixturevalue("server"), f"nights_{secrets.token_hex(4)}")
+        options |= target.server.options(table=target.table)
+    elif kind.startswith("iceberg"):
         target = Iceberg(out)
         target.catalog().close()
         options |= {"table": _TABLE, "properties": target.properties}
@@ -121,13 +175,13 @@ def target(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Target:
             store: ObjectStore = request.getfixturevalue("store")
             options |= {"path": f"{store.bucket()}/out", "storage": store.options()}
         target = Files(sink_directory(options["path"], StorageOptions(**options.get("storage", {}))), kind)
-    (tmp_path / "sink.json").write_text(json.dumps(options))
+    save(tmp_path, TextLines(path=str(tmp_path / "in")), SINKS[kind](**options))
     return target
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SINKS if not kind.endswith("_merge")])
 def test_a_run_that_is_killed_loses_and_doubles_nothing(kind: str, target: Target, tmp_path: Path) -> None:
-    _nights(tmp_path, target, kind, [("before the commit",), ("in the commit", "between commit and state")])
+    _nights(tmp_path, target, [("before the commit",), ("in the commit", "between commit and state")])
 
 
 @pytest.mark.soak
@@ -138,10 +192,10 @@ def test_twenty_runs_that_are_killed_lose_and_double_nothing(
     kind: str, run: int, target: Target, tmp_path: Path
 ) -> None:
     choose = random.Random(f"{kind} {run}")
-    _nights(tmp_path, target, kind, [tuple(choose.choices(POINTS, k=choose.randint(1, 3))) for _ in range(_NIGHTS)])
+    _nights(tmp_path, target, [tuple(choose.choices(POINTS, k=choose.randint(1, 3))) for _ in range(_NIGHTS)])
 
 
-def _nights(directory: Path, target: Target, kind: str, deaths: list[tuple[str, ...]]) -> None:
+def _nights(directory: Path, target: Target, deaths: list[tuple[str, ...]]) -> None:
     """Let files come each night, and the run of that night be killed some times before it gets through."""
     expected: list[str] = []
     for night, points in enumerate(deaths):
@@ -152,16 +206,16 @@ def _nights(directory: Path, target: Target, kind: str, deaths: list[tuple[str, 
         for number, where in enumerate(points):
             # Where a commit may have happened, there may be nothing left to write, so that a run is not killed in it.
             survives = where == "while writing" and not HAPPENED.isdisjoint(points[:number])
-            assert _run(directory, kind, where).returncode in ((-9, 0) if survives else (-9,))
-        ended = _run(directory, kind, "")
+            assert _run(directory, where).returncode in ((-9, 0) if survives else (-9,))
+        ended = _run(directory, "")
         assert ended.returncode == 0, ended.stderr
         assert sorted(target.texts()) == sorted(expected)
     assert target.staged() == []
     assert json.loads((directory / "runs" / "nightly" / "state.json").read_text())["pending"] is None
 
 
-def _run(directory: Path, kind: str, where: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.pipelines.one_increment", str(directory), kind, where]
+def _run(directory: Path, where: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.pipelines.one_increment", str(directory), where]
     return subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=120)
 
 
