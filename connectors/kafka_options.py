@@ -143,7 +143,8 @@ class KafkaOptions(BaseModel):
             return getattr(confluent_kafka, kind)(dict(settings))
         except confluent_kafka.KafkaException as error:
             said = self._without_secrets(error.args[0].str())
-            raise SourceError(f"librdkafka refuses its settings: {said}; see the option 'options'") from None
+        # Out here, as the client's own error would else be kept behind this one, and may quote a secret.
+        raise SourceError(f"librdkafka refuses its settings: {said}; see the option 'options'")
 
     def told(self, error: KafkaError, about: str = "") -> str:
         """Return an error as a person is told it: who says what, and what to do; never a secret."""
