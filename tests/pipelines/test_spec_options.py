@@ -33,6 +33,7 @@ NEEDED: dict[str, dict[str, object]] = {
     "source.huggingface": {"name": "acme/reviews"},
     "source.delta_table": {"path": "/data"},
     "source.iceberg_table": {"table": "news.articles"},
+    "source.jdbc": {"url": "jdbc:x://host/news", "driver": "org.x.Driver", "table": "articles"},
     "source.json_lines": {"path": "/data"},
     "source.kafka": {"bootstrap_servers": "localhost:9092", "topic": "news"},
     "source.memory": {"rows": [{"text": "a", "other": "b"}]},
@@ -75,6 +76,11 @@ VALUES: dict[str, Change] = {
     "source.iceberg_table.as_of": ({}, datetime(2026, 2, 3, 4, 5, tzinfo=timezone.utc)),
     "source.iceberg_table.snapshot_id": ({}, 2**62),
     "source.iceberg_table.table": ({}, "news.other"),
+    "source.jdbc.options": ({}, {"connectTimeout": 9, "storeKey": "${env:KEY}"}),
+    "source.jdbc.password": ({}, "${env:PASSWORD}"),
+    "source.jdbc.query": ({"table": None}, "SELECT 1"),
+    "source.jdbc.url": ({}, "jdbc:y://host/news"),
+    "source.jdbc.user": ({}, "${env:USER}"),
     "source.json_lines.encoding": ({}, "latin-1"),
     "source.json_lines.types": ({}, {"a": "int64"}),
     "source.kafka.encoding": ({}, "latin-1"),
@@ -124,10 +130,7 @@ VALUES: dict[str, Change] = {
     "sink.csv.delimiter": ({}, ";"),
     "sink.iceberg_table.table": ({}, "news.other"),
 }
-VALUES |= {
-    f"{kind}.postgres.password": ({}, "${env:PASSWORD}")
-    for kind in ("source", "sink")
-}
+VALUES |= {f"{kind}.postgres.password": ({}, "${env:PASSWORD}") for kind in ("source", "sink")}
 _STORAGE = {"endpoint": "http://127.0.0.1:9000", "access_key_id": "A", "secret_access_key": "${env:KEY}"}
 VALUES |= {
     f"{name}.storage": ({}, _STORAGE)
