@@ -26,6 +26,7 @@ from connectors.errors import (
 from connectors.hugging_face import HuggingFaceDataset
 from connectors.iceberg_sink import IcebergTableSink
 from connectors.iceberg_source import IcebergTable
+from connectors.jdbc_source import Jdbc
 from connectors.json_lines_sink import JsonLinesSink
 from connectors.json_lines_source import JsonLines
 from connectors.kafka_source import Kafka
@@ -57,6 +58,7 @@ __all__ = [
     "HuggingFaceDataset",
     "IcebergTable",
     "IcebergTableSink",
+    "Jdbc",
     "JsonLines",
     "JsonLinesSink",
     "Kafka",

@@ -240,7 +240,9 @@ class SparkSource(Source):
 
     @abstractmethod
     def load(self, spark: SparkSession) -> DataFrame:
-        """Return the frame to read, with ``text`` and, where the rows are labelled, ``label``; starts no job.
+        """Return the frame to read, with ``text`` and, where the rows are labelled, ``label``.
+
+        It reads no rows; a source may look at the store, but briefly.
 
         Raises:
             SourceNotFoundError: the table or path does not exist.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.connectors.jdbc_driver import driver_jar
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -43,12 +45,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _one_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     from pipelines.session import Session
 
+    spark_conf = {"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse"))}
+    jar = driver_jar()
+    if jar is not None:
+        spark_conf["spark.jars"] = str(jar)
     with Session(
         executors=1,
         executor_cores=1,
         object_store_memory="1g",
         dashboard=True,
-        spark_conf={"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse"))},
+        spark_conf=spark_conf,
     ) as session:
         yield session
 

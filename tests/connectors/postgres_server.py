@@ -8,10 +8,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 PASSWORD = "s3cret: p@ss/word'%"
 USER = "head race"
@@ -43,8 +44,12 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
-    """Start a server, as a user that is not root, and end it with all that it holds."""
+def running(more: Mapping[str, str] = MappingProxyType({})) -> Iterator[Server]:
+    """Start a server, as a user that is not root, and end it with all that it holds.
+
+    Args:
+        more: further settings of the server's.
+    """
     directory = Path(tempfile.mkdtemp(prefix="headrace-postgres-"))
     try:
         (directory / "password").write_text(PASSWORD)
@@ -56,6 +61,7 @@ def running() -> Iterator[Server]:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         settings = f"-p {port} -k {directory} -c fsync=off -c listen_addresses=127.0.0.1"
+        settings += "".join(f" -c {name}={value}" for name, value in more.items())
         _run("pg_ctl", "-D", str(data), "-w", "-t", "60", "-l", str(directory / "log"), "-o", settings, "start")
         try:
             yield Server(directory, port)
@@ -63,6 +69,18 @@ def running() -> Iterator[Server]:
             _run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def execute(server: Server, *statements: str) -> None:
+    """Run statements on a server, each in a transaction of its own."""
+    from adbc_driver_postgresql import dbapi
+
+    from connectors import Postgres
+
+    uri = Postgres(**server.options(table="x"))._uri()
+    with closing(dbapi.connect(uri, autocommit=True)) as connection, closing(connection.cursor()) as cursor:
+        for statement in statements:
+            cursor.execute(statement)
 
 
 def _run(program: str, *arguments: str) -> None:

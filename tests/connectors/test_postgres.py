@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -29,7 +28,7 @@ from connectors import (
 from connectors.sink import Sink
 from connectors.source import BadRow, PartitionedSource
 from pipelines.testing import SinkContract, SourceContract
-from tests.connectors.postgres_server import PASSWORD, Server, running
+from tests.connectors.postgres_server import PASSWORD, Server, execute, running
 
 ROWS = 3000
 SCHEMA = pa.schema([("row_id", pa.string()), ("text", pa.string())])
@@ -44,7 +43,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def table(server: Server) -> Iterator[str]:
     """A schema of the test's own, with a table of `ROWS` reviews whose names want quotes."""
-    _run(
+    execute(
         server,
         'CREATE SCHEMA "My shop"',
         'CREATE TABLE "My shop"."rev""iews" ("Key" bigint PRIMARY KEY, body text, stars int, at timestamptz)',
@@ -53,7 +52,7 @@ def table(server: Server) -> Iterator[str]:
         f"'2026-01-01 00:00Z'::timestamptz + n * interval '1 minute' FROM generate_series(1, {ROWS}) n",
     )
     yield 'My shop.rev"iews'
-    _run(server, 'DROP SCHEMA "My shop" CASCADE')
+    execute(server, 'DROP SCHEMA "My shop" CASCADE')
 
 
 class TestPostgres(SourceContract):
@@ -100,14 +99,14 @@ class TestReading:
     def test_all_partitions_see_the_table_at_one_moment(self, server: Server, table: str) -> None:
         source = _source(server, table)
         with source.plan() as plan:
-            _run(
+            execute(
                 server, 'DELETE FROM "My shop"."rev""iews" WHERE "Key" > 10', 'VACUUM (TRUNCATE) "My shop"."rev""iews"'
             )
             assert len(_scan(source, plan.partitions)) == ROWS
         assert len(_read(source)) == 10
 
     def test_values_come_as_they_are(self, server: Server, table: str) -> None:
-        _run(
+        execute(
             server,
             """CREATE TABLE "My shop".kinds (text text, n numeric(10, 2), free numeric, j jsonb, u uuid, a int[],
             w text[], b bytea, d date, t timestamp, z timestamptz, o bool, f real, i interval, c char(3))""",
@@ -139,14 +138,14 @@ class TestReading:
         assert {value for name, value in nulls.items() if name not in ("row_id", "text")} == {None}
 
     def test_a_row_without_a_text_is_a_bad_row(self, server: Server, table: str) -> None:
-        _run(server, 'UPDATE "My shop"."rev""iews" SET body = NULL WHERE "Key" = 7')
+        execute(server, 'UPDATE "My shop"."rev""iews" SET body = NULL WHERE "Key" = 7')
         source = _source(server, table)
         with source.plan() as plan:
             bad = [item for one in plan.partitions for item in source.scan(one) if isinstance(item, BadRow)]
         assert [(row.rule, row.row_id) for row in bad] == [("null_text", "7")]
 
     def test_a_view_needs_a_key_and_is_read_whole(self, server: Server, table: str) -> None:
-        _run(server, 'CREATE VIEW "My shop".some AS SELECT * FROM "My shop"."rev""iews" WHERE "Key" <= 30')
+        execute(server, 'CREATE VIEW "My shop".some AS SELECT * FROM "My shop"."rev""iews" WHERE "Key" <= 30')
         with pytest.raises(SourceSchemaError, match="'id_column'"):
             _read(_source(server, "My shop.some"))
         assert len(_read(_source(server, "My shop.some", id_column="Key"))) == 30
@@ -164,7 +163,7 @@ class TestReadingOn:
         source = _source(server, table, cursor_column="at")
         with source.plan() as plan:
             cursor = plan.cursor
-        _run(server, """INSERT INTO "My shop"."rev""iews" VALUES (9001, 'new', 1, '2026-01-20 00:00Z')""")
+        execute(server, """INSERT INTO "My shop"."rev""iews" VALUES (9001, 'new', 1, '2026-01-20 00:00Z')""")
         with source.plan(since=cursor) as plan:
             assert [row["text"] for row in _scan(source, plan.partitions)] == ["new"]
             later = plan.cursor
@@ -176,7 +175,7 @@ class TestReadingOn:
         for late in (0, 3600):
             with _source(server, table, cursor_column="at", late=late).plan() as plan:
                 cursors[late] = plan.cursor
-        _run(
+        execute(
             server,
             """INSERT INTO "My shop"."rev""iews" SELECT 9001, 'late', 1, max(at) - interval '30 min'
             FROM "My shop"."rev""iews" """,
@@ -190,14 +189,14 @@ class TestReadingOn:
         assert "late" in found[3600]
 
     def test_a_clock_that_is_ahead_does_not_hide_what_comes_after(self, server: Server, table: str) -> None:
-        _run(
+        execute(
             server, """INSERT INTO "My shop"."rev""iews" VALUES (9001, 'from the future', 1, now() + interval '2 s')"""
         )
         source = _source(server, table, cursor_column="at")
         with source.plan() as plan:
             assert "from the future" not in [row["text"] for row in _scan(source, plan.partitions)]
             cursor = plan.cursor
-        _run(server, """INSERT INTO "My shop"."rev""iews" VALUES (9002, 'today', 1, now())""")
+        execute(server, """INSERT INTO "My shop"."rev""iews" VALUES (9002, 'today', 1, now())""")
         time.sleep(2.2)
         with source.plan(since=cursor) as plan:
             assert {row["text"] for row in _scan(source, plan.partitions)} == {"from the future", "today"}
@@ -205,27 +204,27 @@ class TestReadingOn:
     def test_a_row_from_the_future_does_not_hide_rows_that_are_loaded_after_it(
         self, server: Server, table: str
     ) -> None:
-        _run(server, """INSERT INTO "My shop"."rev""iews" VALUES (9001, 'from the future', 1, now() + '1 year')""")
+        execute(server, """INSERT INTO "My shop"."rev""iews" VALUES (9001, 'from the future', 1, now() + '1 year')""")
         source = _source(server, table, cursor_column="at")
         with source.plan() as plan:
             cursor = plan.cursor
         # Stamped behind all that was there, and long before now.
-        _run(server, """INSERT INTO "My shop"."rev""iews" VALUES (9002, 'loaded', 1, '2026-01-20 00:00Z')""")
+        execute(server, """INSERT INTO "My shop"."rev""iews" VALUES (9002, 'loaded', 1, '2026-01-20 00:00Z')""")
         with source.plan(since=cursor) as plan:
             assert [row["text"] for row in _scan(source, plan.partitions)] == ["loaded"]
 
     def test_rows_that_all_are_from_the_future_are_read_once_they_are_past(self, server: Server, table: str) -> None:
-        _run(server, """UPDATE "My shop"."rev""iews" SET at = now() + '1 year' """)
+        execute(server, """UPDATE "My shop"."rev""iews" SET at = now() + '1 year' """)
         source = _source(server, table, cursor_column="at")
         with source.plan() as plan:
             assert _scan(source, plan.partitions) == []
             cursor = plan.cursor
-        _run(server, """UPDATE "My shop"."rev""iews" SET at = now() - interval '1 day' WHERE "Key" = 7""")
+        execute(server, """UPDATE "My shop"."rev""iews" SET at = now() - interval '1 day' WHERE "Key" = 7""")
         with source.plan(since=cursor) as plan:
             assert [row["row_id"] for row in _scan(source, plan.partitions)] == ["7"]
 
     def test_a_day_is_read_once_it_is_over(self, server: Server, table: str) -> None:
-        _run(
+        execute(
             server,
             'CREATE TABLE "My shop".days (text text, day date)',
             """INSERT INTO "My shop".days VALUES ('yesterday', now()::date - 1), ('this morning', now()::date)""",
@@ -233,7 +232,7 @@ class TestReadingOn:
         source = Postgres(**server.options(table="My shop.days", cursor_column="day"))
         with source.plan() as plan:
             assert [row["text"] for row in _scan(source, plan.partitions)] == ["yesterday"]
-        _run(
+        execute(
             server,
             """INSERT INTO "My shop".days VALUES ('this evening', now()::date)""",
             'UPDATE "My shop".days SET day = day - 1',  # the day is over
@@ -243,7 +242,7 @@ class TestReadingOn:
         assert found == {"this morning", "this evening"}
 
     def test_what_is_no_number_does_not_move_the_cursor(self, server: Server, table: str) -> None:
-        _run(
+        execute(
             server,
             'CREATE TABLE "My shop".marks (text text, f float8, n numeric)',
             """INSERT INTO "My shop".marks VALUES ('one', 1, 1), ('odd', 'NaN', 'NaN'), ('high', 'Infinity', 0)""",
@@ -253,7 +252,7 @@ class TestReadingOn:
             with source.plan() as plan:
                 assert len(_scan(source, plan.partitions)) == 3
                 assert plan.cursor == reached
-        _run(server, """INSERT INTO "My shop".marks VALUES ('two', 2, 2)""")
+        execute(server, """INSERT INTO "My shop".marks VALUES ('two', 2, 2)""")
         for column in ("f", "n"):
             source = Postgres(**server.options(table="My shop.marks", cursor_column=column))
             with source.plan(since="1") as plan:
@@ -274,7 +273,7 @@ class TestReadingOn:
         assert len(_table(server, "out")) == ROWS
 
     def test_rows_without_a_cursor_come_with_full_plans(self, server: Server, table: str) -> None:
-        _run(server, """INSERT INTO "My shop"."rev""iews" VALUES (9001, 'when?', 1, NULL)""")
+        execute(server, """INSERT INTO "My shop"."rev""iews" VALUES (9001, 'when?', 1, NULL)""")
         assert "when?" in [row["text"] for row in _read(_source(server, table, cursor_column="at"))]
 
     def test_a_cursor_column_must_be_one_of_numbers_or_times(self, server: Server, table: str) -> None:
@@ -290,7 +289,7 @@ class TestFaults:
             reading = source.scan(plan.partitions[0])
             first = next(reading)
             assert isinstance(first, pa.RecordBatch)
-            _run(
+            execute(
                 server,
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%COPY%' "
                 "AND pid <> pg_backend_pid()",
@@ -300,7 +299,7 @@ class TestFaults:
         assert len({row["row_id"] for row in rows}) == ROWS
 
     def test_what_the_server_refuses_is_told_with_its_place_and_a_cure(self, server: Server, table: str) -> None:
-        _run(server, "CREATE ROLE weak LOGIN PASSWORD 'weak'")
+        execute(server, "CREATE ROLE weak LOGIN PASSWORD 'weak'")
         try:
             for changed, error, said in (
                 ({"password": "${env:PATH}"}, SourceError, "check user and password"),
@@ -314,11 +313,11 @@ class TestFaults:
                 assert "127.0.0.1" in str(caught.value) or error is SourceSchemaError
                 assert PASSWORD not in str(caught.value)
         finally:
-            _run(server, "DROP ROLE weak")
+            execute(server, "DROP ROLE weak")
 
     def test_permission_that_is_lacking_is_told(self, server: Server, table: str, tmp_path: Path) -> None:
         (tmp_path / "password").write_text("weak")
-        _run(server, "CREATE ROLE weak LOGIN PASSWORD 'weak'", 'GRANT USAGE ON SCHEMA "My shop" TO weak')
+        execute(server, "CREATE ROLE weak LOGIN PASSWORD 'weak'", 'GRANT USAGE ON SCHEMA "My shop" TO weak')
         try:
             login = {"user": "weak", "password": f"${{file:{tmp_path / 'password'}}}"}
             with pytest.raises(SourceError, match=r"permission denied.*have the table's owner grant"):
@@ -326,10 +325,10 @@ class TestFaults:
             with pytest.raises(SinkError, match=r"permission denied.*grant"):
                 PostgresSink(**server.options(table="My shop.out", **login)).begin("one", SCHEMA)
         finally:
-            _run(server, 'REVOKE ALL ON SCHEMA "My shop" FROM weak', "DROP ROLE weak")
+            execute(server, 'REVOKE ALL ON SCHEMA "My shop" FROM weak', "DROP ROLE weak")
 
     def test_an_empty_table_is_told(self, server: Server, table: str) -> None:
-        _run(server, 'DELETE FROM "My shop"."rev""iews"')
+        execute(server, 'DELETE FROM "My shop"."rev""iews"')
         with pytest.raises(EmptySourceError, match="holds no rows"):
             _read(_source(server, table))
 
@@ -367,7 +366,7 @@ class TestWriting:
         assert rows == [("one", "My shop.out", "monday", 1)]
 
     def test_columns_that_the_table_lacks_are_told(self, server: Server, table: str) -> None:
-        _run(server, 'CREATE TABLE "My shop".out (row_id text)')
+        execute(server, 'CREATE TABLE "My shop".out (row_id text)')
         with pytest.raises(SinkError, match="has no column 'text'; it has: row_id"):
             PostgresSink(**server.options(table="My shop.out")).begin("one", SCHEMA)
 
@@ -450,12 +449,3 @@ def _tables(server: Server) -> list[str]:
 def _query(server: Server, query: str) -> list[tuple[Any, ...]]:
     with Postgres(**server.options(table="x")).connected(SourceError) as database:
         return database.rows(query)
-
-
-def _run(server: Server, *statements: str) -> None:
-    from adbc_driver_postgresql import dbapi
-
-    uri = Postgres(**server.options(table="x"))._uri()
-    with closing(dbapi.connect(uri, autocommit=True)) as connection, closing(connection.cursor()) as cursor:
-        for statement in statements:
-            cursor.execute(statement)
