@@ -186,8 +186,6 @@ class PartitionedSource(Source):
             )
         yield Plan(tuple(self.partitions()))
 
-    @abstractmethod
-    def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
     def reads_again(self) -> bool:
         """Tell whether reading on gives rows again that were given before the cursor, as a window for late ones does.
 
@@ -195,6 +193,8 @@ class PartitionedSource(Source):
         """
         return False
 
+    @abstractmethod
+    def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the rows of one of the plan's partitions, as batches of `read_schema`, and its malformed rows as met.
 
         Called in an executor, once per attempt: a retried task reads again and must yield the same rows in the
