@@ -62,7 +62,7 @@ def command_lines() -> Iterator[set[str]]:
     ended = threading.Event()
 
     def look() -> None:
-        while not ended.wait(0.2):
+        while not ended.wait(0.5):
             shown = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True)
             lines.update(shown.stdout.splitlines())
 

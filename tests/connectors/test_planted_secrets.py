@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import pyarrow as pa
 import pytest
@@ -14,10 +18,11 @@ from connectors import rest_client as client_module
 from connectors.sink import Sink
 from connectors.source import PartitionedSource
 from pipelines import Pipeline
+from pipelines.ray_cluster import wait_until
 from tests.connectors import kafka_broker, object_store, postgres_server
 from tests.connectors.json_server import Asked, Reply, serving
 from tests.connectors.reading import read
-from tests.planted_secret import PlantedSecret, told
+from tests.planted_secret import PlantedSecret, command_lines, told
 
 SCHEMA = pa.schema([("row_id", pa.string()), ("text", pa.string())])
 Tries = Mapping[str, Callable[[], object]]
@@ -146,6 +151,29 @@ def test_a_password_of_kafka(quiet: Callable[..., None], monkeypatch: pytest.Mon
         tries = {"login": source, "scrambled": scrambled, "broker down": down, "setting refused": refused}
         quiet(secret, {name: lambda one=one: read(one) for name, one in tries.items()})  # type: ignore[misc]
         assert recorded(source, None, secret) == []
+
+
+def test_a_secret_that_comes_to_light_is_found(tmp_path: Path) -> None:
+    secret = PlantedSecret("pl@nted: to/be'found")
+    waiting = [sys.executable, "-c", "input()", secret.value]
+    with command_lines() as lines, subprocess.Popen(waiting, stdin=subprocess.PIPE) as process:
+        assert wait_until(lambda: bool(secret.found_in("\n".join(tuple(lines)))), 20)
+        process.communicate(b"\n")
+    for shown in (secret.value, quote(secret.value, safe=""), json.dumps(secret.value), f"cut: {secret.value[:12]}"):
+        assert secret.found_in(f"<{shown}>"), shown
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "run.log").write_text(f"login me:{secret.value}@host")
+    assert secret.files_in(tmp_path) == [tmp_path / "deep" / "run.log"]
+    with pytest.raises(ConnectorError) as caught:
+        _hide(secret)
+    assert secret.found_in(told(caught.value))
+
+
+def _hide(secret: PlantedSecret) -> None:
+    try:
+        raise OSError(secret.value)
+    except OSError:
+        raise ConnectorError("no") from None
 
 
 def written(sink: Sink) -> None:
