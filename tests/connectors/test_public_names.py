@@ -13,10 +13,10 @@ def test_the_public_names_are_these_and_all_there() -> None:
     assert set(connectors.__all__) == {
         "Archives", "BadRow", "BadRowError", "ConnectionCutError", "ConnectorError", "Csv", "CsvSink", "DeltaTable",
         "DeltaTableSink", "EmptySourceError", "HuggingFaceDataset", "IcebergTable", "IcebergTableSink", "Jdbc",
-        "JsonLines", "JsonLinesSink", "Kafka", "Memory", "ParquetSink", "ParquetSource", "Partition", "PartitionedSource",
-        "Plan", "Postgres", "PostgresSink", "Receipt", "Rest", "Secret", "SecretError", "Sink",
-        "SinkError", "SinkExistsError", "Source", "SourceError", "SourceNotFoundError", "SourceSchemaError", "SparkSource",
-        "SparkTable", "StorageOptions", "TextFolder", "TextLines",
+        "JsonLines", "JsonLinesSink", "Kafka", "Memory", "ParquetSink", "ParquetSource", "Partition",
+        "PartitionedSource", "Plan", "Postgres", "PostgresSink", "Receipt", "Rest", "Secret", "SecretError", "Sink",
+        "SinkError", "SinkExistsError", "Source", "SourceError", "SourceNotFoundError", "SourceSchemaError",
+        "SparkSource", "SparkTable", "StorageOptions", "TextFolder", "TextLines",
     }  # fmt: skip
     assert [name for name in connectors.__all__ if not hasattr(connectors, name)] == []
 
