@@ -172,7 +172,9 @@ class PartitionedSource(Source):
         Args:
             since: the cursor of an earlier plan: only what came after it is wanted. A source without positions
                 raises `SourceError` when one is given.
-            columns: the columns that are wanted; a hint, so more may be read.
+            columns: the columns that are wanted, of `row_schema`, beside ``row_id``; a hint, so more may be read. Those
+                that are wanted come with the types, values and ids that they have among all; a row that is bad in
+                others alone may be a good one then.
             predicate: the rows that are wanted; a hint, so the caller filters again. A source that leaves rows out
                 gives ids of its own, as those that the base counts out would not be the same.
 
@@ -186,8 +188,6 @@ class PartitionedSource(Source):
             )
         yield Plan(tuple(self.partitions()))
 
-    @abstractmethod
-    def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
     def reads_again(self) -> bool:
         """Tell whether reading on gives rows again that were given before the cursor, as a window for late ones does.
 
@@ -195,6 +195,8 @@ class PartitionedSource(Source):
         """
         return False
 
+    @abstractmethod
+    def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the rows of one of the plan's partitions, as batches of `read_schema`, and its malformed rows as met.
 
         Called in an executor, once per attempt: a retried task reads again and must yield the same rows in the

@@ -17,10 +17,9 @@ tried in Spark and in Ray Data too.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pickle import dumps, loads
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -116,9 +115,16 @@ class SourceContract:
         assert found == wanted
 
     def test_columns_that_are_wanted_are_as_they_are_among_others(self, source: PartitionedSource) -> None:
-        wanted = {row[ROW_ID]: row[TEXT] for row in rows_of(_read(source))}
-        narrowed = rows_of(_read(source, columns=[TEXT]))
-        assert {row[ROW_ID]: row.get(TEXT) for row in narrowed} == wanted
+        schema, every = source.row_schema(), _read(source)
+        for wanted in ([TEXT], list(dict.fromkeys((TEXT, schema.names[-1])))):
+            narrowed = _read(source, columns=wanted)
+            found = {row[ROW_ID]: [row.get(name) for name in wanted] for row in rows_of(narrowed)}
+            good = {row[ROW_ID]: [row[name] for name in wanted] for row in rows_of(every)}
+            assert {row_id: found.get(row_id) for row_id in good} == good
+            # What is bad in a column that is not wanted may be good without it.
+            assert found.keys() - good.keys() <= {row.row_id for row in bad_of(every)}
+            types = {name: batch.schema.field(name).type for batch in good_of(every) for name in wanted}
+            assert all(batch.schema.field(name).type == types[name] for batch in good_of(narrowed) for name in wanted)
 
     def test_bad_rows_say_what_is_wrong_and_where_or_fail(self, source: PartitionedSource) -> None:
         bad = bad_of(_read(source))
@@ -264,14 +270,17 @@ def _read(source: PartitionedSource, **narrowed: Any) -> list[Item]:
 
 
 def good_of(items: Iterable[Item]) -> list[pa.RecordBatch]:
+    """Return the batches."""
     return [item for item in items if not isinstance(item, BadRow)]
 
 
 def bad_of(items: Iterable[Item]) -> list[BadRow]:
+    """Return the bad rows."""
     return [item for item in items if isinstance(item, BadRow)]
 
 
 def rows_of(items: Iterable[Item]) -> list[dict[str, object]]:
+    """Return the rows of the batches, as dictionaries."""
     return [row for batch in good_of(items) for row in batch.to_pylist()]
 
 
