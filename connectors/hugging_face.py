@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import model_validator
 from typing_extensions import Self
 
@@ -27,7 +29,7 @@ from connectors.hugging_face_data import (
 from connectors.partition import MAX_PARTITION_BYTES, MIN_PARTITION_BYTES, WANTED_PARTITIONS
 from connectors.paths import PathOption, find_files, local_path
 from connectors.secret import Secret
-from connectors.source import BATCH_BYTES, BadRow, Partition, PartitionedSource
+from connectors.source import BATCH_BYTES, BadRow, Partition, PartitionedSource, Plan
 
 _STREAMED_ROWS = 500
 
@@ -44,6 +46,7 @@ class DatasetPartition(Partition):
         rows: how many the whole has.
         shard: the shard's number; None where the dataset is not streamed.
         shards: how many there are.
+        wanted: the columns of the rows to read; None reads all.
     """
 
     revision: str | None
@@ -53,6 +56,7 @@ class DatasetPartition(Partition):
     rows: int = 0
     shard: int | None = None
     shards: int = 0
+    wanted: tuple[str, ...] | None = None
 
 
 class HuggingFaceDataset(PartitionedSource):
@@ -135,6 +139,20 @@ class HuggingFaceDataset(PartitionedSource):
             for start in range(0, rows, step)
         ]
 
+    @contextmanager
+    def plan(
+        self,
+        *,
+        since: str | None = None,
+        columns: Sequence[str] | None = None,
+        predicate: pc.Expression | None = None,
+    ) -> Iterator[Plan]:
+        """Yield runs of rows, or shards; see `PartitionedSource.plan`. The predicate is not used."""
+        wanted = None if columns is None else tuple(columns)
+        with super().plan(since=since) as plan:
+            parts = [replace(one, wanted=wanted) for one in plan.partitions if isinstance(one, DatasetPartition)]
+            yield Plan(parts, plan.cursor)
+
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the rows of a partition.
 
@@ -142,18 +160,19 @@ class HuggingFaceDataset(PartitionedSource):
             SourceError: the dataset is another one than was planned.
         """
         assert isinstance(partition, DatasetPartition)
-        layout = self._layout(partition.found)
+        layout = self._layout(partition.found).narrowed(partition.wanted)
+        found = pa.schema([partition.found.field(name) for name in layout.sources])
         name = self.split if partition.shard is None else partition.key
         with self._told():
             opened = self._open(partition.revision)
             done = partition.start
-            for table in self._tables(opened, partition):
-                batch = as_columns(table, opened, partition.found, self._origin())
+            for table in self._tables(opened, partition, found.names):
+                batch = as_columns(table, opened, found, self._origin())
                 positions = pa.array(range(done + 1, done + 1 + batch.num_rows), pa.int64())
                 done += batch.num_rows
                 yield from layout.rows(batch, positions, origin=self._origin(), name=name)
 
-    def _tables(self, opened: Opened, partition: DatasetPartition) -> Iterator[pa.Table]:
+    def _tables(self, opened: Opened, partition: DatasetPartition, columns: Sequence[str]) -> Iterator[pa.Table]:
         if partition.shard is not None:
             if opened.num_shards != partition.shards:
                 raise SourceError(f"{self._origin()} had {partition.shards} shards, and has others now; run again")
@@ -162,8 +181,9 @@ class HuggingFaceDataset(PartitionedSource):
             return
         if opened.num_rows != partition.rows:
             raise SourceError(f"{self._origin()} had {partition.rows:,} rows, and has others now; run again")
-        plain = opened.with_format("arrow")
-        step = max(1, BATCH_BYTES * opened.num_rows // max(1, opened.data.nbytes))
+        # The files are mapped into memory, and what is not selected is not looked at.
+        plain = opened.select_columns(list(columns)).with_format("arrow")
+        step = max(1, BATCH_BYTES * plain.num_rows // max(1, plain.data.nbytes))
         for start in range(partition.start, partition.stop, step):
             yield plain[start : min(start + step, partition.stop)]
 

@@ -172,7 +172,9 @@ class PartitionedSource(Source):
         Args:
             since: the cursor of an earlier plan: only what came after it is wanted. A source without positions
                 raises `SourceError` when one is given.
-            columns: the columns that are wanted; a hint, so more may be read.
+            columns: the columns that are wanted, of `row_schema`, beside ``row_id``; a hint, so more may be read. Those
+                that are wanted come with the types, values and ids that they have among all; a row that is bad in
+                others alone may be a good one then.
             predicate: the rows that are wanted; a hint, so the caller filters again. A source that leaves rows out
                 gives ids of its own, as those that the base counts out would not be the same.
 

@@ -24,7 +24,7 @@ from pipelines.commits import Commits
 from pipelines.errors import LawError
 from pipelines.handoff import land
 from pipelines.landing import current_task
-from pipelines.pass_plan import PlannedPass, plan_passes, source_name
+from pipelines.pass_plan import PlannedPass, columns_wanted, plan_passes, source_name
 from pipelines.passes import (
     Batches,
     End,
@@ -158,10 +158,13 @@ class Etl:
         feed = self._passes[0].feed
         try:
             if isinstance(self._source, PartitionedSource):
-                with self._source.plan(since=self._since) as plan:
+                schema = self._source.row_schema()
+                columns = columns_wanted(self._passes[0], schema)
+                with self._source.plan(since=self._since, columns=columns) as plan:
                     self._cursor = plan.cursor
                     frame = partitions_frame(self._spark, plan.partitions)
-                    yield self._through(frame, ReadSource(self._source, feed), self._source.row_schema())
+                    read = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+                    yield self._through(frame, ReadSource(self._source, feed, columns), read)
             else:
                 handed = self._source.load(self._spark) if isinstance(self._source, SparkSource) else self._source
                 assert isinstance(handed, DataFrame)

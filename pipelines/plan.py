@@ -10,7 +10,7 @@ from rich.table import Table
 
 from connectors.source import PartitionedSource
 from pipelines.checks import check_before_start
-from pipelines.pass_plan import PlannedPass, plan_passes, source_name
+from pipelines.pass_plan import PlannedPass, columns_wanted, plan_passes, source_name
 from pipelines.pipeline import Pipeline
 from pipelines.plugins import SINK, SOURCE, TRAINER, Kind, Registry
 from pipelines.preflight import executor_bytes
@@ -43,7 +43,7 @@ def describe_plan(pipeline: Pipeline) -> Table:
 def _stages(pipeline: Pipeline) -> Iterator[tuple[str, str, str]]:
     yield _session(pipeline.session)
     if pipeline.source is not None:
-        yield "source", _options(SOURCE, pipeline.source), ""
+        yield "source", _options(SOURCE, pipeline.source), _columns(pipeline)
     partitions = _partitions(pipeline)
     for number, planned in enumerate(plan_passes(source_name(pipeline.source), pipeline.steps), start=1):
         yield f"etl, pass {number}", _chain(planned, pipeline), partitions if number == 1 else _SPARKS
@@ -82,6 +82,16 @@ def _options(kind: Kind, plugin: BaseModel) -> str:
             shown = str(value)
             lines.append(f"  {name}: {shown[:_SHOWN_CHARACTERS]}{'…' if len(shown) > _SHOWN_CHARACTERS else ''}")
     return "\n".join(lines)
+
+
+def _columns(pipeline: Pipeline) -> str:
+    """Return the columns that are read, and how many that the source has are of no use to the steps."""
+    if not isinstance(pipeline.source, PartitionedSource):
+        return ""
+    schema = pipeline.source.row_schema()
+    wanted = columns_wanted(plan_passes("", pipeline.steps)[0], schema)
+    left_out = "" if wanted is None else f"; without {_counted(len(schema.names) - len(wanted), 'other')}"
+    return f"columns: {', '.join(wanted or schema.names)}{left_out}"
 
 
 def _partitions(pipeline: Pipeline) -> str:

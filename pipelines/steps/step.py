@@ -101,6 +101,15 @@ class RowStep(Step):
             batch: zero or more rows with at least ``row_id`` and ``text``, both strings without nulls.
         """
 
+    def input_columns(self, output: frozenset[str] | None) -> frozenset[str] | None:
+        """Return the columns that must come in where those of `output` are wanted of what goes out; None is all.
+
+        The source of a pipeline is asked for no others, so a step that says too few would not find what it looks at.
+        ``row_id``, ``text``, ``label`` and ``split`` come in anyhow. By default all are wanted, as is right for a step
+        that may look at any. What a class says holds for its own `apply`, and not for a subclass's.
+        """
+        return None
+
     def output_schema(self, schema: pa.Schema) -> pa.Schema:
         """Return the columns that come out when `schema` goes in; as found by applying the step to no rows."""
         empty = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)

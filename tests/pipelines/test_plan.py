@@ -11,7 +11,7 @@ from connectors import JsonLinesSink, Memory, SourceNotFoundError, SparkTable, T
 from pipelines import Pipeline, PipelineError
 from pipelines.plan import describe_plan
 from pipelines.session_options import SessionOptions
-from pipelines.steps import Deduplicate, NormalizeText, Split, WordCount
+from pipelines.steps import Deduplicate, NormalizeText, SelectColumns, Split, WordCount
 from tests.pipelines.sample_plugins import Learn
 
 ROWS = Memory(rows=[{"text": "one", "label": "a"}])
@@ -60,6 +60,14 @@ def test_resources_are_as_the_session_asks_for_them() -> None:
     lines = shown(Pipeline(name="x", source=ROWS, session=SessionOptions(executors=3, executor_cores=2)))
 
     assert "session Ray on this machine, with Spark on it 3 executors, each 2 CPUs and 1.4 GB" in lines
+
+
+def test_the_columns_that_are_read_are_named() -> None:
+    source = Memory(rows=[{"text": "one", "stars": 1, "author": "ann", "place": "oslo"}])
+    narrowed = Pipeline(name="x", source=source, steps=(WordCount(), SelectColumns(columns=["stars"])))
+    assert "columns: row_id, text, stars; without 2 others" in " ".join(shown(narrowed, width=300))
+    every = shown(Pipeline(name="x", source=source), width=300)
+    assert "columns: row_id, text, stars, author, place" in " ".join(every)
 
 
 def test_what_spark_alone_reads_is_planned_without_looking() -> None:
