@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from operator import itemgetter
 
@@ -39,7 +39,7 @@ from pipelines.passes import (
     read_rejections,
 )
 from pipelines.spark_job import collect
-from pipelines.steps.step import REJECTED_RULE, REJECTED_VALUE, Step, TableStep
+from pipelines.steps.step import REJECTED_RULE, REJECTED_VALUE, RowStep, Step, TableStep
 
 _RECEIPT = pa.schema([("receipt", pa.string())])
 
@@ -53,6 +53,7 @@ class Etl:
         steps: what is done to them.
         labelled: whether rows of a frame that lack a label are rejected.
         since: the source's cursor that an earlier run came to: only what came after it is read.
+        conform: given the columns that are read, returns a step that goes before all others; None: none does.
     """
 
     def __init__(
@@ -63,10 +64,12 @@ class Etl:
         *,
         labelled: bool = False,
         since: str | None = None,
+        conform: Callable[[pa.Schema], RowStep] | None = None,
     ) -> None:
         self._spark = spark
         self._labelled = labelled
         self._since = since
+        self._conform = conform
         self._source = source
         self._passes = plan_passes(source_name(source if isinstance(source, Source) else None), steps)
         self._accounts: Accumulator[PassAccounts] = spark.sparkContext.accumulator({}, MergeAccounts())
@@ -175,6 +178,9 @@ class Etl:
 
     def _through(self, frame: DataFrame, feed: Feed, schema: pa.Schema) -> _LastPass:
         """Chain all passes but the last one, which is returned for the landing to be put at its end."""
+        if self._conform is not None:
+            step, first = self._conform(schema), self._passes[0]
+            self._passes = (replace(first, steps=((step.name, step), *first.steps)), *self._passes[1:])
         for number, planned in enumerate(self._passes):
             for _, step in planned.steps:
                 schema = step.output_schema(schema)
