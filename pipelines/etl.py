@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -19,6 +19,7 @@ from connectors.source import ROW_ID, PartitionedSource, Source, SparkSource
 from connectors.spark import arrow_to_spark_schema, partitions_frame, spark_to_arrow_schema
 from connectors.spark_batches import map_in_arrow
 from pipelines.accounting import MAX_EXAMPLES, Rejection, StepAccount
+from pipelines.agreed_schema import Agreement
 from pipelines.block_files import BlockFiles
 from pipelines.commits import Commits
 from pipelines.errors import LawError
@@ -39,7 +40,7 @@ from pipelines.passes import (
     read_rejections,
 )
 from pipelines.spark_job import collect
-from pipelines.steps.step import REJECTED_RULE, REJECTED_VALUE, RowStep, Step, TableStep
+from pipelines.steps.step import REJECTED_RULE, REJECTED_VALUE, Step, TableStep
 
 _RECEIPT = pa.schema([("receipt", pa.string())])
 
@@ -53,7 +54,7 @@ class Etl:
         steps: what is done to them.
         labelled: whether rows of a frame that lack a label are rejected.
         since: the source's cursor that an earlier run came to: only what came after it is read.
-        conform: given the columns that are read, returns a step that goes before all others; None: none does.
+        agreement: holds the rows to the schema agreed on, before all steps; None: they are taken as they come.
     """
 
     def __init__(
@@ -64,12 +65,12 @@ class Etl:
         *,
         labelled: bool = False,
         since: str | None = None,
-        conform: Callable[[pa.Schema], RowStep] | None = None,
+        agreement: Agreement | None = None,
     ) -> None:
         self._spark = spark
         self._labelled = labelled
         self._since = since
-        self._conform = conform
+        self._agreement = agreement
         self._source = source
         self._passes = plan_passes(source_name(source if isinstance(source, Source) else None), steps)
         self._accounts: Accumulator[PassAccounts] = spark.sparkContext.accumulator({}, MergeAccounts())
@@ -178,8 +179,8 @@ class Etl:
 
     def _through(self, frame: DataFrame, feed: Feed, schema: pa.Schema) -> _LastPass:
         """Chain all passes but the last one, which is returned for the landing to be put at its end."""
-        if self._conform is not None:
-            step, first = self._conform(schema), self._passes[0]
+        if self._agreement is not None:
+            step, first = self._agreement.conform(schema), self._passes[0]
             self._passes = (replace(first, steps=((step.name, step), *first.steps)), *self._passes[1:])
         for number, planned in enumerate(self._passes):
             for _, step in planned.steps:

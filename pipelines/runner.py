@@ -217,8 +217,9 @@ class _Run:
             if isinstance(rows, DataFrame):
                 check_handed(self.pipeline, arrow_schema_of(rows), self.agreement)
             trains = self.pipeline.train is not None
-            conform = self.agreement.conform if self.agreement is not None else None
-            etl = Etl(spark, rows, self.pipeline.steps, labelled=trains, since=self.since, conform=conform)
+            etl = Etl(
+                spark, rows, self.pipeline.steps, labelled=trains, since=self.since, agreement=self.agreement
+            )
             datasets: dict[str, Dataset] = {}
             with reporting(lambda: stage.progress(etl.rows_so_far())):
                 if self.pipeline.sink is not None:
