@@ -2,9 +2,9 @@
 
     runs/<pipeline>/schema.json      each column's name and type, and the run that they are from
 
-It is learnt from the first run that ends well, and renewed by later ones that end well where the contract lets it evolve:
-after the sink's commit, and as a whole. A run that is cut short anywhere leaves the one before, and what it had found
-is drift again to the next.
+It is learnt from the first run that ends well, and renewed by later ones that end well where the contract lets it
+evolve: after the sink's commit, and as a whole. A run that is cut short anywhere leaves the one before, and what it had
+found is drift again to the next.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ class Agreement:
             lines.append(f"\n  … and {len(faults) - _SHOWN_FAULTS} more")
         return (
             f"the columns are not as agreed on in {self._path} (schema_contract: {self._contract}):{''.join(lines)}\n"
-            "nothing was read or written; mend the source, or let the contract say evolve or quarantine, or agree on the "
-            f"new columns in the next run: headrace state reset {self._name} --schema"
+            "nothing was read or written; mend the source, or let the contract say evolve or quarantine, or agree on "
+            f"these columns in the next run: headrace state reset {self._name} --schema"
         )
 
 

@@ -59,9 +59,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-state_app = typer.Typer(
-    help="Look at, and change, what a pipeline's runs go on from: its position and its schema.", no_args_is_help=True
-)
+state_app = typer.Typer(help="Look at, and change, what the next run goes on from.", no_args_is_help=True)
 runs_app = typer.Typer(help="Look at the records of runs.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 app.add_typer(connector_app, name="connector")
@@ -277,8 +275,8 @@ def show_state(pipeline: PipelineArgument, runs: RunsOption = Path("runs")) -> N
     path, agreed = state_path(runs, pipeline), read_schema(schema_path(runs, pipeline))
     if not path.exists() and agreed is None:
         raise SpecError(
-            f"{path.parent} holds no state: {pipeline} has been run neither incrementally nor with a schema_contract, or "
-            "under other --runs"
+            f"{path.parent} holds no state: {pipeline} has been run neither incrementally nor with a schema_contract, "
+            "or under other --runs"
         )
     schema = agreed and {"columns": agreed.columns, "run_id": agreed.run_id, "updated": agreed.updated}
     print(json.dumps({**asdict(read_state(path)), "schema": schema}, indent=2, ensure_ascii=False))

@@ -180,8 +180,8 @@ class Etl:
     def _through(self, frame: DataFrame, feed: Feed, schema: pa.Schema) -> _LastPass:
         """Chain all passes but the last one, which is returned for the landing to be put at its end."""
         if self._agreement is not None:
-            step, first = self._agreement.conform(schema), self._passes[0]
-            self._passes = (replace(first, steps=((step.name, step), *first.steps)), *self._passes[1:])
+            conforming, first = self._agreement.conform(schema), self._passes[0]
+            self._passes = (replace(first, steps=((conforming.name, conforming), *first.steps)), *self._passes[1:])
         for number, planned in enumerate(self._passes):
             for _, step in planned.steps:
                 schema = step.output_schema(schema)

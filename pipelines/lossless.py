@@ -118,7 +118,7 @@ def _holds(wider: pa.DataType, kind: pa.DataType) -> bool:
     if types.is_integer(kind) and types.is_floating(wider):
         return bool(_bounds(kind)[1] <= 2 ** _MANTISSA_BITS[wider.bit_width])
     if types.is_integer(kind) and types.is_decimal(wider):
-        return len(str(_bounds(kind)[1])) <= wider.precision - wider.scale
+        return bool(len(str(_bounds(kind)[1])) <= wider.precision - wider.scale)
     if types.is_decimal(kind) and types.is_decimal(wider):
         return bool(wider.scale >= kind.scale and wider.precision - wider.scale >= kind.precision - kind.scale)
     if types.is_floating(kind) and types.is_floating(wider):
@@ -226,6 +226,9 @@ def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
     """Return a column cast, with nulls for the values that cannot be."""
     if pa.types.is_null(kind):
         return pa.nulls(len(column), kind)
+    if pa.types.is_integer(column.type) and pa.types.is_decimal(kind):
+        # Arrow would ask for room for the largest whole number there is, and not for those that are there.
+        column = column.cast(pa.decimal128(20, 0))
     return pa.concat_arrays([pa.nulls(0, kind), *_pieces(column, kind)])
 
 

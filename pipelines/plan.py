@@ -57,7 +57,11 @@ def _stages(pipeline: Pipeline, drifts: Sequence[str]) -> Iterator[tuple[str, st
         yield "schema", said, f"as agreed in runs/{pipeline.name}/schema.json"
     partitions = _partitions(pipeline)
     for number, planned in enumerate(plan_passes(source_name(pipeline.source), pipeline.steps), start=1):
-        yield f"etl, pass {number}", _chain(planned, pipeline, first=number == 1), partitions if number == 1 else _SPARKS
+        yield (
+            f"etl, pass {number}",
+            _chain(planned, pipeline, first=number == 1),
+            partitions if number == 1 else _SPARKS,
+        )
         if planned.then:
             yield "", planned.then[0], "a shuffle in Spark"
     if pipeline.sink is not None:

@@ -217,9 +217,7 @@ class _Run:
             if isinstance(rows, DataFrame):
                 check_handed(self.pipeline, arrow_schema_of(rows), self.agreement)
             trains = self.pipeline.train is not None
-            etl = Etl(
-                spark, rows, self.pipeline.steps, labelled=trains, since=self.since, agreement=self.agreement
-            )
+            etl = Etl(spark, rows, self.pipeline.steps, labelled=trains, since=self.since, agreement=self.agreement)
             datasets: dict[str, Dataset] = {}
             with reporting(lambda: stage.progress(etl.rows_so_far())):
                 if self.pipeline.sink is not None:

@@ -80,7 +80,9 @@ class ConformToSchema(RowStep):
             columns.append(converted.values)
             if converted.lost.any():
                 kind = type_text(decoded(column.type))
-                reason = f"column {field.name!r}: a value ({kind}) that {type_text(field.type)}, as agreed, does not hold"
+                reason = (
+                    f"column {field.name!r}: a value ({kind}) that {type_text(field.type)}, as agreed, does not hold"
+                )
                 verdicts.reject(converted.lost, "type_change", column, reason)
         rows = pa.RecordBatch.from_arrays(columns, schema=self.output)
         return verdicts.outcome(rows)

@@ -78,7 +78,7 @@ def agreed_type(kind: pa.DataType) -> pa.DataType:
 
 def same_values(one: pa.DataType, other: pa.DataType) -> bool:
     """Tell whether two types are of the same values, however they are laid out."""
-    return _in_order(agreed_type(one)).equals(_in_order(agreed_type(other)))
+    return bool(_in_order(agreed_type(one)).equals(_in_order(agreed_type(other))))
 
 
 def decoded(kind: pa.DataType) -> pa.DataType:

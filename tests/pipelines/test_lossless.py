@@ -141,10 +141,14 @@ def test_what_is_not_lost_comes_back_and_each_row_is_judged_alone(
     column: pa.Array, kind: pa.DataType, start: int
 ) -> None:
     converted = convert(column, kind)
-    for row, lost in enumerate(converted.lost):
-        back = converted.values[row : row + 1].cast(column.type)[0].as_py() if not lost else None
-        given_value = column[row].as_py()
-        assert lost or back == given_value or (back != back and given_value != given_value)
+    for row, (before, lost) in enumerate(zip(column.to_pylist(), converted.lost, strict=True)):
+        there = converted.values[row : row + 1]
+        if before is None:
+            assert not lost
+            assert there.null_count
+        elif not lost:
+            back = there.cast(column.type)[0].as_py()
+            assert back == before or (back != back and before != before)
     assert [*convert(column[start:], kind).lost] == [*converted.lost][start:]
 
 

@@ -37,7 +37,10 @@ def test_there_is_none_unless_it_is_asked_for() -> None:
     ("written", "said"),
     [
         ("frezze", r"schema_contract: must be one of evolve, freeze, quarantine, .*; did you mean 'freeze'\?"),
-        ("{types: frezze}", r"schema_contract\.types: must be 'evolve', 'freeze' or 'quarantine'.*did you mean 'freeze'"),
+        (
+            "{types: frezze}",
+            r"schema_contract\.types: must be 'evolve', 'freeze' or 'quarantine'.*did you mean 'freeze'",
+        ),
         ("{type: freeze}", r"schema_contract\.type: unknown option 'type' of schema_contract; did you mean 'types'\?"),
         ("3", "schema_contract: must be a mapping, not 3"),
     ],

@@ -125,10 +125,7 @@ VALUES: dict[str, Change] = {
     "sink.csv.delimiter": ({}, ";"),
     "sink.iceberg_table.table": ({}, "news.other"),
 }
-VALUES |= {
-    f"{kind}.postgres.password": ({}, "${env:PASSWORD}")
-    for kind in ("source", "sink")
-}
+VALUES |= {f"{kind}.postgres.password": ({}, "${env:PASSWORD}") for kind in ("source", "sink")}
 _STORAGE = {"endpoint": "http://127.0.0.1:9000", "access_key_id": "A", "secret_access_key": "${env:KEY}"}
 VALUES |= {
     f"{name}.storage": ({}, _STORAGE)
