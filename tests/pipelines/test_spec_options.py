@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from pipelines import Pipeline
 from pipelines.plugins import KINDS, STEP, Kind, Registry
+from pipelines.schema_contract import SchemaContract
 from pipelines.session_options import SessionOptions
 from pipelines.spec import parse
 from pipelines.spec_document import is_mapping_option
@@ -266,6 +267,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "checkpoint": {"checkpoint": "s3://bucket/blocks"},
     "baselines": {"baselines": False},
     "incremental": {"incremental": True},
+    "schema_contract": {"schema_contract": "freeze"},
 }
 
 
@@ -278,6 +280,15 @@ def test_an_option_of_the_pipeline_counts(option: str) -> None:
     assert after != before
     assert after.spec_hash != before.spec_hash
     assert parse(after.to_yaml()) == after
+
+
+@pytest.mark.parametrize("kind", SchemaContract.model_fields)
+def test_an_option_of_the_schema_contract_counts(kind: str) -> None:
+    before, after = (Pipeline(name="x", schema_contract=contract) for contract in ("evolve", {kind: "quarantine"}))
+    assert after != before
+    assert after.spec_hash != before.spec_hash
+    assert parse(after.to_yaml()) == after
+    assert parse(write_yaml({"name": "x", "schema_contract": {kind: "quarantine"}})) == after
 
 
 def test_there_is_one_version_so_that_it_cannot_change() -> None:
