@@ -83,7 +83,8 @@ def write_sink(dataset: Dataset, sink: Sink, *, cursor: str | None = None) -> tu
     Raises:
         SinkError: the sink cannot be written; nothing of it is visible.
     """
-    datasink = SinkDatasink(sink, uuid.uuid4().hex, cursor)
+    schema = dataset.schema()  # known, or found out from the first rows
+    datasink = SinkDatasink(sink, uuid.uuid4().hex, cursor, schema.base_schema if schema is not None else None)
     try:
         dataset.write_datasink(datasink)
     except ray.exceptions.RayTaskError as error:
@@ -163,17 +164,24 @@ class SourceDatasource(Datasource):
 class SinkDatasink(Datasink[Receipt]):
     """A sink whose partitions are Ray Data's write tasks.
 
+    Args:
+        sink: where to.
+        commit_id: names the commit to the sink.
+        cursor: how far the rows' source has been read.
+        schema: the Dataset's columns, for where Ray Data does not know them when it begins.
+
     Attributes:
         receipts: what was published, once it is.
     """
 
-    def __init__(self, sink: Sink, commit_id: str, cursor: str | None = None) -> None:
-        self._sink, self._commit_id, self._cursor = sink, commit_id, cursor
+    def __init__(self, sink: Sink, commit_id: str, cursor: str | None = None, schema: pa.Schema | None = None) -> None:
+        self._sink, self._commit_id, self._cursor, self._schema = sink, commit_id, cursor, schema
         self._has_begun = False
         self.receipts: tuple[Receipt, ...] = ()
 
     def on_write_start(self, schema: pa.Schema | None = None) -> None:
         """Begin, in the driver."""
+        schema = schema if isinstance(schema, pa.Schema) else self._schema
         if not isinstance(schema, pa.Schema):
             raise SinkError(f"the Dataset's columns are not known as Arrow's, but as {schema!r}; materialize it first")
         self._sink.begin(self._commit_id, schema)

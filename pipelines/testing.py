@@ -104,10 +104,10 @@ class SinkContract(_OnEngines, testing.SinkContract):
     def test_an_engine_writes_what_this_process_does(self, sink: Sink, engine: Engine) -> None:
         partitions = [self.rows(1, 2, 3), [], self.rows(4, 5)]
         expected = [row for partition in partitions for batch in partition for row in batch.to_pylist()]
-        sink.begin("given up", self.schema)
-        engine.write(sink, "given up", partitions)
+        sink.begin("given-up", self.schema)
+        engine.write(sink, "given-up", partitions)
         assert self.seen(sink) == []
-        sink.abort("given up")
+        sink.abort("given-up")
 
         sink.begin("one", self.schema)
         receipts = engine.write(sink, "one", partitions)

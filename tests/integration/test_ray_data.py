@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_running")]
 
 
 def test_every_planted_row_is_read_as_good_or_as_rejected_with_its_place(tmp_path: Path) -> None:
-    planted = [one for one in plant(tmp_path, seed=11) if one.file.startswith("json/")]
+    planted = [one for one in plant(tmp_path, seed=11) if ".jsonl" in one.file]
     with read_source(sources(tmp_path)["json"]) as rows:
         found = rows.take_all()
     rejected = [row for row in found if row[REJECTED]]
