@@ -87,8 +87,8 @@ def test_the_readme_s_table_names_the_connectors_that_are_installed() -> None:
         assert ("reads" in what, "writes" in what) == (name in sources, name in sinks), name
         assert bool(commits) == (name in sinks), name
         source = registry.find(SOURCE, name)
-        plans = issubclass(source, PartitionedSource) and source.plan is not PartitionedSource.plan
-        assert bool(reads_on) == plans, name
+        keeps_positions = issubclass(source, PartitionedSource) and bool(source.identity_options)
+        assert bool(reads_on) == keeps_positions, name
         assert not extra or extra.strip("`") in extras(), name
 
 
