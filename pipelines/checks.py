@@ -20,18 +20,28 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from ray.data import Dataset
 
+    from pipelines.agreed_schema import Agreement
+
 # Known by name, as neither is to be imported for a look.
 _HANDED = {("pyspark", "DataFrame"), ("ray", "Dataset")}
 
 
-def check_before_start(pipeline: Pipeline, data: DataFrame | Dataset | None) -> None:
+def check_before_start(
+    pipeline: Pipeline, data: DataFrame | Dataset | None, agreement: Agreement | None = None
+) -> None:
     """Find what would make the run fail later on, as far as it can be known without Ray and Spark.
 
     All that is found is told at once, each fault with the part of the spec that it is in.
 
+    Args:
+        pipeline: what is to be run.
+        data: the rows that are handed in; None where they are the source's.
+        agreement: holds the columns to what was agreed on; None: they are taken as they are.
+
     Raises:
         PipelineError: there are no rows to work on, or there are two sources of them; or several things are wrong.
         SpecError: the run trains, and a step could not be written into the bundle.
+        SchemaDriftError: the columns are not those that were agreed on.
         StepError: a step cannot take the columns that it would get.
         ConnectorError: the source is not there, is empty, or lacks a column that was asked for.
         TrainingError: the trainer's encoder is not there.
@@ -59,7 +69,8 @@ def check_before_start(pipeline: Pipeline, data: DataFrame | Dataset | None) -> 
                         f"{type(pipeline.source).__name__} keeps no position, so it cannot be read incrementally; "
                         "leave incremental: out"
                     )
-            schema = pipeline.source.row_schema()
+            found = pipeline.source.row_schema()
+            schema = agreement.conform(found).output if agreement is not None else found
         if schema is not None:
             with _found("", faults):
                 _check_columns(pipeline, schema)
@@ -77,13 +88,16 @@ def check_before_start(pipeline: Pipeline, data: DataFrame | Dataset | None) -> 
         raise PipelineError(f"the pipeline cannot be run, for {len(faults)} reasons:{lines}")
 
 
-def check_handed(pipeline: Pipeline, schema: pa.Schema) -> None:
+def check_handed(pipeline: Pipeline, schema: pa.Schema, agreement: Agreement | None = None) -> None:
     """Find what would make the run fail on rows that were handed in, by their columns.
 
     Raises:
+        SchemaDriftError: the columns are not those that were agreed on.
         PipelineError: the columns of the text or of the label are not there.
         StepError: a step cannot take the columns that it would get.
     """
+    if agreement is not None:
+        schema = agreement.conform(schema).output
     if TEXT not in schema.names and pipeline.train is not None:
         raise PipelineError(f"data: {_missing(TEXT, schema)}")
     _check_columns(pipeline, schema, "data")

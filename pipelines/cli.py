@@ -59,7 +59,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-state_app = typer.Typer(help="Look at, and move, how far a pipeline has read its source.", no_args_is_help=True)
+state_app = typer.Typer(help="Look at, and change, what the next run goes on from.", no_args_is_help=True)
 runs_app = typer.Typer(help="Look at the records of runs.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 app.add_typer(connector_app, name="connector")
@@ -138,14 +138,14 @@ def run(
 
 
 @app.command()
-def plan(spec: SpecArgument, changes: SetOption = None) -> None:
+def plan(spec: SpecArgument, changes: SetOption = None, runs: RunsOption = Path("runs")) -> None:
     """Show what a run would do, and start nothing."""
     from pipelines.plan import describe_plan
     from pipelines.spec import load
 
     pipeline = load(spec, changes or ())
     with _about(spec):
-        table = describe_plan(pipeline)
+        table = describe_plan(pipeline, runs)
     console().print(table)
 
 
@@ -266,15 +266,20 @@ PipelineArgument = Annotated[str, typer.Argument(metavar="PIPELINE", help="The p
 
 @state_app.command("show")
 def show_state(pipeline: PipelineArgument, runs: RunsOption = Path("runs")) -> None:
-    """Show how far a pipeline has read its source, as JSON."""
+    """Show how far a pipeline has read its source, and the schema it has agreed on, as JSON."""
     from dataclasses import asdict
 
+    from pipelines.agreed_schema import read_schema, schema_path
     from pipelines.read_state import read_state, state_path
 
-    path = state_path(runs, pipeline)
-    if not path.exists():
-        raise SpecError(f"{path} does not exist: {pipeline} has not been run incrementally, or under other --runs")
-    print(json.dumps(asdict(read_state(path)), indent=2, ensure_ascii=False))
+    path, agreed = state_path(runs, pipeline), read_schema(schema_path(runs, pipeline))
+    if not path.exists() and agreed is None:
+        raise SpecError(
+            f"{path.parent} holds no state: {pipeline} has been run neither incrementally nor with a schema_contract, "
+            "or under other --runs"
+        )
+    schema = agreed and {"columns": agreed.columns, "run_id": agreed.run_id, "updated": agreed.updated}
+    print(json.dumps({**asdict(read_state(path)), "schema": schema}, indent=2, ensure_ascii=False))
 
 
 @state_app.command("reset")
@@ -282,10 +287,21 @@ def reset_pipeline_state(
     pipeline: PipelineArgument,
     runs: RunsOption = Path("runs"),
     to: Annotated[str | None, typer.Option(metavar="CURSOR", help="Where to; else before the beginning.")] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Forget the schema agreed on in place of the position.")
+    ] = False,
 ) -> None:
-    """Have the next run read on from elsewhere; what the sink holds stays."""
+    """Have the next run read on from elsewhere, or agree on another schema; what the sink holds stays."""
+    from pipelines.agreed_schema import reset_schema
     from pipelines.read_state import reset_state
 
+    if schema:
+        if to is not None:
+            raise SpecError("--schema leaves the position where it is, so give --schema or --to, not both")
+        if not reset_schema(runs, pipeline):
+            raise SpecError(f"{pipeline} has agreed on no schema in {runs}; look for other --runs")
+        typer.echo(f"{pipeline}: the schema is forgotten; the next run that ends well agrees on what it finds")
+        return
     before = reset_state(runs, pipeline, to)
     typer.echo(f"{pipeline}: the cursor was {before.cursor or 'at the beginning'}, and is {to or 'at the beginning'}")
 

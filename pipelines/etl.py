@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from operator import itemgetter
 
@@ -19,6 +19,7 @@ from connectors.source import ROW_ID, PartitionedSource, Source, SparkSource
 from connectors.spark import arrow_to_spark_schema, partitions_frame, spark_to_arrow_schema
 from connectors.spark_batches import map_in_arrow
 from pipelines.accounting import MAX_EXAMPLES, Rejection, StepAccount
+from pipelines.agreed_schema import Agreement
 from pipelines.block_files import BlockFiles
 from pipelines.commits import Commits
 from pipelines.errors import LawError
@@ -53,6 +54,7 @@ class Etl:
         steps: what is done to them.
         labelled: whether rows of a frame that lack a label are rejected.
         since: the source's cursor that an earlier run came to: only what came after it is read.
+        agreement: holds the rows to the schema agreed on, before all steps; None: they are taken as they come.
     """
 
     def __init__(
@@ -63,10 +65,12 @@ class Etl:
         *,
         labelled: bool = False,
         since: str | None = None,
+        agreement: Agreement | None = None,
     ) -> None:
         self._spark = spark
         self._labelled = labelled
         self._since = since
+        self._agreement = agreement
         self._source = source
         self._passes = plan_passes(source_name(source if isinstance(source, Source) else None), steps)
         self._accounts: Accumulator[PassAccounts] = spark.sparkContext.accumulator({}, MergeAccounts())
@@ -175,6 +179,9 @@ class Etl:
 
     def _through(self, frame: DataFrame, feed: Feed, schema: pa.Schema) -> _LastPass:
         """Chain all passes but the last one, which is returned for the landing to be put at its end."""
+        if self._agreement is not None:
+            conforming, first = self._agreement.conform(schema), self._passes[0]
+            self._passes = (replace(first, steps=((conforming.name, conforming), *first.steps)), *self._passes[1:])
         for number, planned in enumerate(self._passes):
             for _, step in planned.steps:
                 schema = step.output_schema(schema)

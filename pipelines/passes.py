@@ -30,7 +30,7 @@ from connectors.source import (
 from connectors.spark import read_partitions
 from pipelines.accounting import MAX_EXAMPLES, Rejection, StepAccount
 from pipelines.steps.kernel import run_step
-from pipelines.steps.step import REJECTED_RULE, REJECTED_VALUE, Outcome, RowStep
+from pipelines.steps.step import REASON, REJECTED_RULE, REJECTED_VALUE, Outcome, RowStep
 
 Batches = Iterable[pa.RecordBatch]
 
@@ -290,7 +290,10 @@ def _stepped(name: str, step: RowStep, batches: Batches, account: StepAccount, t
 
 
 def _of_outcome(outcome: Outcome, step: str) -> list[Rejection]:
-    return [Rejection(row["row_id"], step, row["rule"], row["value"] or "") for row in outcome.rejected.to_pylist()]
+    return [
+        Rejection(row["row_id"], step, row["rule"], row["value"] or "", row.get(REASON) or "")
+        for row in outcome.rejected.to_pylist()
+    ]
 
 
 def _of_bad_row(row: BadRow, source: str) -> Rejection:

@@ -20,6 +20,7 @@ from pydantic import (
 from connectors.paths import PathOption
 from connectors.sink import Sink
 from connectors.source import Source
+from pipelines.schema_contract import SchemaContract
 from pipelines.session_options import SessionOptions
 from pipelines.steps.step import Step
 from training.trainer import Trainer
@@ -67,6 +68,10 @@ class Pipeline(BaseModel):
         baselines: whether plain baselines are fitted on the same split and reported beside the model.
         incremental: whether a run reads only what has come to the source since the last one, and its sink keeps what it
             has. How far the source has been read is kept beside the run records; see `pipelines.read_state`.
+        schema_contract: what becomes of columns that are new, are missing, or have changed their types since the runs
+            before: ``evolve``, ``freeze`` or ``quarantine``, for all of these or, in a mapping, for each of
+            ``new_columns``, ``missing_columns`` and ``types``. None: columns are taken as they come. What was agreed on
+            is kept beside the run records; see `pipelines.schema_conformance` and `pipelines.agreed_schema`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,6 +86,7 @@ class Pipeline(BaseModel):
     checkpoint: PathOption | None = None
     baselines: bool = True
     incremental: bool = False
+    schema_contract: SchemaContract | None = None
 
     @field_validator("version")
     @classmethod

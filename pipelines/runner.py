@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.accounting import StepAccount, nothing_left
+from pipelines.agreed_schema import Agreement
 from pipelines.block_files import BlockFiles
 from pipelines.checks import check_before_start, check_handed
 from pipelines.commits import Commits
@@ -102,12 +103,14 @@ class _Run:
     since: str | None = None
     full_refresh: bool = False
     state: ReadState | None = None
+    agreement: Agreement | None = None
 
     def do(self, session: Session | None, data: DataFrame | Dataset | None, log: RunLog) -> Result:
         """Go through the stages: check, session, etl, train, evaluate, bundle, report."""
         with ExitStack() as undo, self._recording(log):
             with self._stage("check"):
-                check_before_start(self.pipeline, data)
+                self.agreement = Agreement.of(self.pipeline, self.record.directory.parent.parent, self._notice)
+                check_before_start(self.pipeline, data, self.agreement)
                 if self.pipeline.incremental:
                     self.state = undo.enter_context(self._position(self.record.directory.parent.parent))
             own = session is None
@@ -212,9 +215,9 @@ class _Run:
             rows = self.pipeline.source if data is None else frame_of(data, session)
             assert rows is not None  # as checked before the start
             if isinstance(rows, DataFrame):
-                check_handed(self.pipeline, arrow_schema_of(rows))
+                check_handed(self.pipeline, arrow_schema_of(rows), self.agreement)
             trains = self.pipeline.train is not None
-            etl = Etl(spark, rows, self.pipeline.steps, labelled=trains, since=self.since)
+            etl = Etl(spark, rows, self.pipeline.steps, labelled=trains, since=self.since, agreement=self.agreement)
             datasets: dict[str, Dataset] = {}
             with reporting(lambda: stage.progress(etl.rows_so_far())):
                 if self.pipeline.sink is not None:
@@ -256,8 +259,11 @@ class _Run:
                 epochs=fit.epochs if fit else (),
                 best_epoch=fit.best_epoch if fit else None,
                 output=_output(self.pipeline, bundle),
+                notices=self.record.notices,
             )
             report = write_report(self.record.directory, content)
+        if self.agreement is not None:
+            self.agreement.keep(self.record.run_id)
         metrics = {
             **({"test": headline(evaluation)} if evaluation else {}),
             **{baseline.name: headline(baseline.evaluation) for baseline in trained.baselines},

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 REJECTS = pa.schema([(ROW_ID, pa.string()), ("rule", pa.string()), ("value", pa.string())])
 """What a row step says of each row that it does not keep: its id, the rule that it broke, the value that broke it."""
 
+REASON = "reason"
+"""The column that may stand beside those of `REJECTS`: a sentence for a person, where the rule does not say it all."""
+
 REJECTED_RULE = "_rejected_rule"
 """The column in which a table step marks the rows that it does not keep: null keeps, a rule's name rejects."""
 
@@ -32,7 +35,7 @@ class Outcome:
 
     Attributes:
         kept: the rows that go on, in order.
-        rejected: one row of `REJECTS` for each row that does not.
+        rejected: one row of `REJECTS`, and a `REASON` where there is one, for each row that does not.
     """
 
     kept: pa.RecordBatch

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from pipelines import Pipeline
 from pipelines.plugins import KINDS, STEP, Kind, Registry
+from pipelines.schema_contract import SchemaContract
 from pipelines.session_options import SessionOptions
 from pipelines.spec import parse
 from pipelines.spec_document import is_mapping_option
@@ -124,10 +125,7 @@ VALUES: dict[str, Change] = {
     "sink.csv.delimiter": ({}, ";"),
     "sink.iceberg_table.table": ({}, "news.other"),
 }
-VALUES |= {
-    f"{kind}.postgres.password": ({}, "${env:PASSWORD}")
-    for kind in ("source", "sink")
-}
+VALUES |= {f"{kind}.postgres.password": ({}, "${env:PASSWORD}") for kind in ("source", "sink")}
 _STORAGE = {"endpoint": "http://127.0.0.1:9000", "access_key_id": "A", "secret_access_key": "${env:KEY}"}
 VALUES |= {
     f"{name}.storage": ({}, _STORAGE)
@@ -262,6 +260,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "checkpoint": {"checkpoint": "s3://bucket/blocks"},
     "baselines": {"baselines": False},
     "incremental": {"incremental": True},
+    "schema_contract": {"schema_contract": "freeze"},
 }
 
 
@@ -274,6 +273,15 @@ def test_an_option_of_the_pipeline_counts(option: str) -> None:
     assert after != before
     assert after.spec_hash != before.spec_hash
     assert parse(after.to_yaml()) == after
+
+
+@pytest.mark.parametrize("kind", SchemaContract.model_fields)
+def test_an_option_of_the_schema_contract_counts(kind: str) -> None:
+    before, after = (Pipeline(name="x", schema_contract=contract) for contract in ("evolve", {kind: "quarantine"}))
+    assert after != before
+    assert after.spec_hash != before.spec_hash
+    assert parse(after.to_yaml()) == after
+    assert parse(write_yaml({"name": "x", "schema_contract": {kind: "quarantine"}})) == after
 
 
 def test_there_is_one_version_so_that_it_cannot_change() -> None:
