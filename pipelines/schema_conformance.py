@@ -26,7 +26,7 @@ import pyarrow as pa
 from pydantic import InstanceOf
 
 from connectors.source import MAX_VALUE_CHARACTERS, ROW_ID, TEXT
-from pipelines.lossless import Mask, common_type, convert
+from pipelines.lossless_cast import Mask, common_type, convert
 from pipelines.schema_contract import SchemaContract
 from pipelines.schema_drift import Drift, agreed_type, decoded, find_drift, to_agree_on, type_text
 from pipelines.steps.step import REASON, REJECTS, Outcome, RowStep
