@@ -10,6 +10,7 @@ import pytest
 
 from connectors import (
     DeltaTableSink,
+    HuggingFaceDataset,
     IcebergTableSink,
     JsonLines,
     ParquetSource,
@@ -17,6 +18,7 @@ from connectors import (
     PostgresSink,
     Rest,
     Secret,
+    SparkSource,
     TextLines,
 )
 from connectors.options import Items
@@ -109,8 +111,8 @@ def test_the_built_ins_name_options_that_they_have(kind: Any) -> None:
         plugin = registry.find(kind, name)
         named = getattr(plugin, "identity_options", None)
         assert set(named or ()) <= set(plugin.model_fields), name
-        # Spark's own tables have no cursor.
-        assert named is not None or name in ("spark_table", "huggingface"), name
+        # What Spark alone reads, and datasets, have no cursor.
+        assert named is not None or issubclass(plugin, (SparkSource, HuggingFaceDataset)), name
 
 
 def test_it_is_as_json_brings_it_back() -> None:
