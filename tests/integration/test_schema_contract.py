@@ -18,7 +18,7 @@ from pipelines.errors import EmptyResultError, SchemaDriftError
 from pipelines.quarantine import read_quarantine
 from pipelines.result import Result
 from pipelines.run_history import list_runs
-from pipelines.steps import Deduplicate, NormalizeText
+from pipelines.steps import Deduplicate, NormalizeText, SelectColumns, Step
 
 pytestmark = [pytest.mark.spark, pytest.mark.ray]
 
@@ -37,15 +37,18 @@ class _FailsBefore(ParquetSink):
 class Runs:
     """Runs of one pipeline into one target."""
 
-    def __init__(self, session: Session, directory: Path, contract: object, mode: str) -> None:
+    def __init__(
+        self, session: Session, directory: Path, contract: object, mode: str, steps: Sequence[Step] = ()
+    ) -> None:
         self._session, self._directory = session, directory
         self._contract, self._mode = contract, mode
+        self._steps = steps or (NormalizeText(), Deduplicate())
 
     def run(self, rows: list[dict[str, Any]], sink: type[ParquetSink] = ParquetSink) -> Result:
         pipeline = Pipeline(
             name="nightly",
             source=Memory(rows=rows),
-            steps=(NormalizeText(), Deduplicate()),
+            steps=self._steps,
             sink=sink(path=str(self._directory / "out"), mode=self._mode),
             schema_contract=self._contract,
         )
@@ -96,18 +99,20 @@ def test_evolve_takes_what_comes_and_goes_on_with_what_was_there(session: Sessio
 
 
 def test_freeze_reads_and_writes_nothing(session: Session, tmp_path: Path) -> None:
-    nightly = Runs(session, tmp_path, "freeze", "append")
-    nightly.run(FIRST)
+    # What a step leaves out later on is agreed on all the same.
+    nightly = Runs(session, tmp_path, "freeze", "append", steps=(SelectColumns(columns=["stars"]),))
+    nightly.run([{**row, "other": "x"} for row in FIRST])
+    assert nightly.agreed() == {"text": "string", "stars": "int64", "other": "string"}
     with pytest.raises(SchemaDriftError, match=r"missing column 'stars' \(int64\)\n  new column 'lang' \(string\)"):
-        nightly.run([{"text": "second", "lang": "en"}])
+        nightly.run([{"text": "second", "lang": "en", "other": "x"}])
     latest = list_runs(tmp_path / "runs")[0]
     assert [stage["name"] for stage in latest.record["stages"]] == ["check"]  # type: ignore[index, union-attr]
 
-    nightly.run([{"stars": 9, "text": "third"}])
+    nightly.run([{"stars": 9, "text": "third", "other": "x"}])
     assert nightly.target() == [*FIRST, {"text": "third", "stars": 9}]
     assert reset_schema(tmp_path / "runs", "nightly")
     nightly.run([{"stars": 10, "text": "fourth"}])
-    assert nightly.agreed() == {"stars": "int64", "text": "string"}
+    assert nightly.agreed() == {"text": "string", "stars": "int64"}
 
 
 def test_quarantine_sets_aside_what_does_not_fit(session: Session, tmp_path: Path) -> None:
