@@ -163,7 +163,7 @@ class Etl:
         try:
             if isinstance(self._source, PartitionedSource):
                 schema = self._source.row_schema()
-                columns = columns_wanted(self._passes[0], schema)
+                columns = None if self._agreement is not None else columns_wanted(self._passes[0], schema)
                 with self._source.plan(since=self._since, columns=columns) as plan:
                     self._cursor = plan.cursor
                     frame = partitions_frame(self._spark, plan.partitions)

@@ -105,7 +105,9 @@ def _columns(pipeline: Pipeline) -> str:
     if not isinstance(pipeline.source, PartitionedSource):
         return ""
     schema = pipeline.source.row_schema()
-    wanted = columns_wanted(plan_passes("", pipeline.steps)[0], schema)
+    wanted = (
+        None if pipeline.schema_contract is not None else columns_wanted(plan_passes("", pipeline.steps)[0], schema)
+    )
     left_out = "" if wanted is None else f"; without {_counted(len(schema.names) - len(wanted), 'other')}"
     return f"columns: {', '.join(wanted or schema.names)}{left_out}"
 
