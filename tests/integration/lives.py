@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 
 import psutil
@@ -56,11 +57,13 @@ def failing() -> dict[str, object]:
         seen["refused"] = str(error)
     seen["started_by_refused"] = _named(_ours())
     hurried = Session(**SMALL, start_timeout=3)
+    begun = time.monotonic()
     try:
         with hurried:
             seen["started"] = True
     except SessionError as error:
         seen["too_slow"] = str(error)
+    seen["took"] = time.monotonic() - begun
     seen["left_by_start"] = _named(_ours())
     seen["log_of_start"] = hurried.log.exists()
     hurried.log.unlink(missing_ok=True)

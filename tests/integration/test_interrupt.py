@@ -79,7 +79,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("process", ["raylet", "SparkSubmit"])
+@pytest.mark.parametrize("process", [pytest.param("raylet", marks=pytest.mark.soak), "SparkSubmit"])
 def test_while_the_session_starts(home: Path, process: str) -> None:
     program = Program.start([str(COMMAND), "run", "slow.yaml"], home)
 
@@ -92,6 +92,7 @@ def test_while_the_session_starts(home: Path, process: str) -> None:
     assert program.left_behind() == []
 
 
+@pytest.mark.soak
 def test_while_rows_are_computed_and_again_while_all_is_taken_down(home: Path) -> None:
     program = Program.start([str(COMMAND), "run", "slow.yaml"], home)
 

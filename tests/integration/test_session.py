@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 import ray
-from ray.util.state import list_actors
 
 from connectors import Memory
 from pipelines import Pipeline
@@ -25,6 +24,7 @@ from pipelines.session import Session
 from pipelines.steps import ArrowFunction
 from tests.integration.functions import with_ancestors
 from tests.integration.lives import MARK, SECRET, marked
+from tests.integration.traces import living_executors, receiver_processes
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -32,11 +32,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.spark, pytest.mark.ray]
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-def living_executors() -> set[int]:
-    actors = list_actors(ray.get_runtime_context().gcs_address, detail=True, limit=1000)
-    return {actor.pid for actor in actors if actor.class_name.endswith("RayDPExecutor") and actor.state == "ALIVE"}
 
 
 class TestExecutors:
@@ -56,18 +51,21 @@ class TestExecutors:
         assert len(executors) == session.options.executors
         assert all(executors & set(json.loads(lineage)) for lineage in {row["ancestors"] for row in found})
 
-    def test_releasing_spark_ends_the_executors_and_gives_their_cpus_back(
+    def test_releasing_spark_ends_executors_and_receivers_and_gives_their_cpus_back(
         self, session: Session, spark: SparkSession
     ) -> None:
         executors = living_executors()
         javas = [process for process in psutil.Process().children(recursive=True) if "java" in process.name()]
         dataset = to_ray(spark.range(1000))
+        receivers = receiver_processes()
 
         session.release_spark()
 
         assert executors
         assert executors < {process.pid for process in javas}
         assert not living_executors()
+        assert receivers
+        assert wait_until(lambda: not receiver_processes(), 20.0)
         assert wait_until(lambda: not any(is_alive(process) for process in javas), 20.0)
         assert ray.available_resources()["CPU"] == ray.cluster_resources()["CPU"]
         assert dataset.sum("id") == 499_500
@@ -160,6 +158,7 @@ class TestWholeLives:
     def test_a_start_that_takes_too_long_names_the_cure_and_leaves_nothing(self, failing: Life) -> None:
         assert "within 3 s (start_timeout)" in failing.seen["too_slow"]
         assert "ray status" in failing.seen["too_slow"]
+        assert failing.seen["took"] < 28  # Ray's own start and end included
         assert failing.seen["log_of_start"]
         assert failing.seen["left_by_start"] == []
 

@@ -68,9 +68,12 @@ class Traces:
 
 def receivers() -> int:
     """Return how many actors receive; one on each node waits for the next hand-over."""
-    address = ray.get_runtime_context().gcs_address
-    actors = list_actors(address, filters=[("class_name", "=", "Receiver"), ("state", "=", "ALIVE")])
-    return max(0, len(actors) - sum(node["Alive"] for node in ray.nodes()))
+    return max(0, len(receiver_processes()) - sum(node["Alive"] for node in ray.nodes()))
+
+
+def receiver_processes() -> set[int]:
+    """Return the process ids of the living receivers."""
+    return _processes_of("Receiver")
 
 
 def sockets() -> set[str]:
@@ -79,8 +82,13 @@ def sockets() -> set[str]:
 
 def living_executors() -> set[int]:
     """Return the process ids of Spark's executors."""
-    actors = list_actors(ray.get_runtime_context().gcs_address, detail=True, limit=1000)
-    return {actor.pid for actor in actors if actor.class_name.endswith("RayDPExecutor") and actor.state == "ALIVE"}
+    return _processes_of("org.apache.spark.executor.RayDPExecutor")
+
+
+def _processes_of(kind: str) -> set[int]:
+    filters = [("class_name", "=", kind), ("state", "=", "ALIVE")]
+    actors = list_actors(ray.get_runtime_context().gcs_address, filters=filters, detail=True, limit=1000)
+    return {actor.pid for actor in actors}
 
 
 def orphans() -> Iterator[int]:

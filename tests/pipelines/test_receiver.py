@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -46,7 +47,7 @@ def blocks(
 def test_blocks_are_of_a_good_size_and_keep_the_order(total: int) -> None:
     found = [block for _, block in blocks([batch(1, number * ROWS_IN_A_MIB) for number in range(total)])]
     values = pa.concat_tables(found)["n"].to_numpy()
-    assert (values == range(total * ROWS_IN_A_MIB)).all()
+    assert (values == np.arange(total * ROWS_IN_A_MIB)).all()
     if total * 2**20 >= SMALL_BYTES:
         assert min(block.nbytes for block in found) >= SMALL_BYTES
     assert max(block.nbytes for block in found) <= BLOCK_BYTES + SMALL_BYTES + 2**20

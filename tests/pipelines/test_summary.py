@@ -89,7 +89,8 @@ def test_stages_are_timed_and_an_open_one_is_left_out() -> None:
 def test_a_long_path_is_on_one_line_whatever_the_width() -> None:
     path = Path("/a/very/long/way/to/the/directory/of/all/runs/reviews/20250304T050607Z-a1b2c3/report.html")
 
-    assert f"Report {path}" in shown(Finished(report=path), width=40)
+    lines = shown(Finished(report=path, bundle=path.parent, sink=str(path.parent.parent)), width=40)
+    assert lines[-3:] == [f"Sink {path.parent.parent}", f"Report {path}", f"Bundle {path.parent}"]
 
 
 @pytest.mark.parametrize(
