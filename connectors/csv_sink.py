@@ -9,17 +9,17 @@ from typing import BinaryIO, ClassVar
 import pyarrow as pa
 import pyarrow.csv as pcsv
 from pydantic import field_validator
-from typing_extensions import Self
 
 from connectors.compression import SUFFIXES, Compression, compressed
 from connectors.errors import SinkError
 from connectors.file_sink import FileTarget, Mode
-from connectors.sink import Receipt, Sink
+from connectors.modal_sink import ModalSink
+from connectors.sink import Receipt
 from connectors.sink_directory import DirectoryOption, sink_directory
 from connectors.storage import StorageOptions
 
 
-class CsvSink(Sink):
+class CsvSink(ModalSink):
     """A directory of CSV files (UTF-8, strings quoted, a null as an empty field), one for each partition with rows.
 
     Attributes:
@@ -77,10 +77,6 @@ class CsvSink(Sink):
     def abort(self, commit_id: str) -> None:
         """Clear the commit's staging; see `Sink.abort`."""
         self._target().abort(commit_id)
-
-    def replacing(self) -> Self:
-        """Return the sink in the mode ``overwrite``; see `Sink.replacing`."""
-        return self.model_copy(update={"mode": "overwrite"})
 
     def _target(self) -> FileTarget:
         return FileTarget(sink_directory(self.path, self.storage), self.mode, f".csv{SUFFIXES[self.compression]}")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +16,8 @@ from typing_extensions import Self
 
 from connectors.delta_table import DeltaOptions, stored_schema, table_schema
 from connectors.errors import SinkError, SinkExistsError
-from connectors.sink import Receipt, Sink
+from connectors.modal_sink import ModalSink
+from connectors.sink import Receipt
 from connectors.source import ROW_ID
 from connectors.staged_files import StagedFile, Staging, directory_name
 from connectors.store_options import places
@@ -31,7 +32,7 @@ _LONGEST_STATISTIC = 64
 """Characters of a text that is kept in the log as a file's least or greatest; a longer one would swell the log."""
 
 
-class DeltaTableSink(DeltaOptions, Sink):
+class DeltaTableSink(DeltaOptions, ModalSink):
     """A Delta table, made if it is not there.
 
     Each attempt at a partition is a Parquet file, in a directory of the commit within the table's, that no version of
@@ -48,7 +49,6 @@ class DeltaTableSink(DeltaOptions, Sink):
 
     identity_options: ClassVar[tuple[str, ...]] = ("path",)
 
-    mode: Literal["error", "overwrite", "append", "merge"] = "error"
     keys: tuple[str, ...] = (ROW_ID,)
 
     @model_validator(mode="after")
@@ -105,14 +105,6 @@ class DeltaTableSink(DeltaOptions, Sink):
         """Delete the commit's files, unless it has happened; see `Sink.abort`."""
         if self.has_table(SinkError) and not self.is_committed(commit_id):
             self._staging(commit_id).clear()
-
-    def merges(self) -> bool:
-        """Tell whether the mode is ``merge``; see `Sink.merges`."""
-        return self.mode == "merge"
-
-    def replacing(self) -> Self:
-        """Return the sink in the mode ``overwrite``; see `Sink.replacing`."""
-        return self.model_copy(update={"mode": "overwrite"})
 
     def _prepare(self, commit_id: str, columns: pa.Schema) -> None:
         """Make the table, or see to it that the one that is there can take the rows."""

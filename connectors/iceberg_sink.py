@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 from pydantic import model_validator
@@ -13,7 +13,8 @@ from typing_extensions import Self
 
 from connectors.errors import SinkError, SinkExistsError
 from connectors.iceberg_table import IcebergOptions, arrow_schema, filesystem_of, stored_schema
-from connectors.sink import Receipt, Sink
+from connectors.modal_sink import ModalSink
+from connectors.sink import Receipt
 from connectors.source import ROW_ID
 from connectors.staged_files import StagedFile, Staging, directory_name
 from connectors.store_options import places
@@ -28,7 +29,7 @@ _WAITS = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds to wait after each time that another writer was faster."""
 
 
-class IcebergTableSink(IcebergOptions, Sink):
+class IcebergTableSink(IcebergOptions, ModalSink):
     """An Iceberg table, made if it is not there; the namespace must be.
 
     Each attempt at a partition is a Parquet file, in a directory of the commit within the table's data, that no
@@ -46,7 +47,6 @@ class IcebergTableSink(IcebergOptions, Sink):
 
     identity_options: ClassVar[tuple[str, ...]] = ("catalog", "table")
 
-    mode: Literal["error", "overwrite", "append", "merge"] = "error"
     keys: tuple[str, ...] = (ROW_ID,)
 
     @model_validator(mode="after")
@@ -126,14 +126,6 @@ class IcebergTableSink(IcebergOptions, Sink):
                 table = self.load_table(catalog, SinkError)
                 if not _has(table, commit_id):
                     self._staging(table, commit_id).clear()
-
-    def merges(self) -> bool:
-        """Tell whether the mode is ``merge``; see `Sink.merges`."""
-        return self.mode == "merge"
-
-    def replacing(self) -> Self:
-        """Return the sink in the mode ``overwrite``; see `Sink.replacing`."""
-        return self.model_copy(update={"mode": "overwrite"})
 
     def _check_target(self, table: Table, commit_id: str, columns: pa.Schema) -> None:
         there = {column.name: column for column in stored_schema(arrow_schema(table.schema()))}

@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from typing import BinaryIO, ClassVar
 
 import pyarrow as pa
-from typing_extensions import Self
 
 from connectors.compression import SUFFIXES, Compression, compressed
 from connectors.errors import SinkError
 from connectors.file_sink import FileTarget, Mode
-from connectors.sink import Receipt, Sink
+from connectors.modal_sink import ModalSink
+from connectors.sink import Receipt
 from connectors.sink_directory import DirectoryOption, sink_directory
 from connectors.storage import StorageOptions
 
 
-class JsonLinesSink(Sink):
+class JsonLinesSink(ModalSink):
     """A directory of files of one JSON object a line (UTF-8), one file for each partition that has rows.
 
     Dates and times are written in ISO 8601, decimals as strings, and numbers that JSON lacks (NaN, infinities) as
@@ -69,10 +69,6 @@ class JsonLinesSink(Sink):
     def abort(self, commit_id: str) -> None:
         """Clear the commit's staging; see `Sink.abort`."""
         self._target().abort(commit_id)
-
-    def replacing(self) -> Self:
-        """Return the sink in the mode ``overwrite``; see `Sink.replacing`."""
-        return self.model_copy(update={"mode": "overwrite"})
 
     def _target(self) -> FileTarget:
         return FileTarget(sink_directory(self.path, self.storage), self.mode, f".jsonl{SUFFIXES[self.compression]}")

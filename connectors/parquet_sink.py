@@ -8,10 +8,10 @@ from typing import BinaryIO, ClassVar, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from typing_extensions import Self
 
 from connectors.file_sink import FileTarget, Mode
-from connectors.sink import Receipt, Sink
+from connectors.modal_sink import ModalSink
+from connectors.sink import Receipt
 from connectors.sink_directory import DirectoryOption, sink_directory
 from connectors.storage import StorageOptions
 
@@ -19,7 +19,7 @@ ROW_GROUP_BYTES = 64 * 1024 * 1024
 """Of Arrow memory: row groups large enough for columns to compress well, small enough to be read by one task each."""
 
 
-class ParquetSink(Sink):
+class ParquetSink(ModalSink):
     """A directory of Parquet files, one for each partition that has rows.
 
     Attributes:
@@ -56,10 +56,6 @@ class ParquetSink(Sink):
     def abort(self, commit_id: str) -> None:
         """Clear the commit's staging; see `Sink.abort`."""
         self._target().abort(commit_id)
-
-    def replacing(self) -> Self:
-        """Return the sink in the mode ``overwrite``; see `Sink.replacing`."""
-        return self.model_copy(update={"mode": "overwrite"})
 
     def _target(self) -> FileTarget:
         return FileTarget(sink_directory(self.path, self.storage), self.mode, ".parquet")

@@ -5,23 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import pyarrow as pa
 from pydantic import model_validator
 from typing_extensions import Self
 
 from connectors.errors import SinkError, SinkExistsError
+from connectors.modal_sink import ModalSink
 from connectors.postgres_database import Database, DatabaseOptions, identifier, table_name
 from connectors.postgres_types import postgres_type
-from connectors.sink import Receipt, Sink
+from connectors.sink import Receipt
 from connectors.source import ROW_ID
 
 _COMMITS = "_headrace_commits"
 _STAGING = "_headrace_staging_"
 
 
-class PostgresSink(DatabaseOptions, Sink):
+class PostgresSink(DatabaseOptions, ModalSink):
     """A table of a PostgreSQL database, made if it is not there.
 
     Each attempt at a partition is copied into an unlogged table of its own beside the target; the commit moves the rows
@@ -39,7 +40,6 @@ class PostgresSink(DatabaseOptions, Sink):
     identity_options: ClassVar[tuple[str, ...]] = ("host", "port", "database", "table")
 
     table: str
-    mode: Literal["error", "overwrite", "append", "merge"] = "error"
     keys: tuple[str, ...] = (ROW_ID,)
 
     @model_validator(mode="after")
@@ -113,14 +113,6 @@ class PostgresSink(DatabaseOptions, Sink):
         with self.connected(SinkError) as database:
             self._clear(database, commit_id)
             database.connection.commit()
-
-    def merges(self) -> bool:
-        """Tell whether the mode is ``merge``; see `Sink.merges`."""
-        return self.mode == "merge"
-
-    def replacing(self) -> Self:
-        """Return the sink in the mode ``overwrite``; see `Sink.replacing`."""
-        return self.model_copy(update={"mode": "overwrite"})
 
     def _prepare(self, database: Database, columns: dict[str, str]) -> None:
         """Make the target, or see to it that the one that is there can take the rows."""

@@ -96,6 +96,13 @@ class Sink(BaseModel, ABC):
     def abort(self, commit_id: str) -> None:
         """Clear all staging of a commit that will not happen; safe to call at any time, and again."""
 
+    def accumulates(self) -> bool:
+        """Tell whether what one commit has published stays when the next one comes.
+
+        An incremental pipeline wants that, as each of its commits holds no more than what is new.
+        """
+        return True
+
     def merges(self) -> bool:
         """Tell whether a row that comes again takes the place of the one before, by its keys, and is not added."""
         return False

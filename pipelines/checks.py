@@ -61,7 +61,7 @@ def check_before_start(
         raise PipelineError(f"an incremental pipeline needs {lacking}; add it, or leave incremental: out")
     faults: list[Exception] = []
     with _found("", faults):
-        _check_reads_again(pipeline)
+        _check_increments(pipeline)
     if isinstance(pipeline.source, PartitionedSource):
         schema: pa.Schema | None = None
         with _found("source", faults):
@@ -127,10 +127,16 @@ def _check_columns(pipeline: Pipeline, schema: pa.Schema, section: str = "source
         raise PipelineError(f"{section}: training needs labelled rows, and {said}")
 
 
-def _check_reads_again(pipeline: Pipeline) -> None:
+def _check_increments(pipeline: Pipeline) -> None:
+    """See to it that the target holds each row once, after any number of runs."""
     source, sink = pipeline.source, pipeline.sink
     if not pipeline.incremental or sink is None or not isinstance(source, PartitionedSource):
         return
+    if not sink.accumulates():
+        raise PipelineError(
+            f"an incremental run gives the sink, {type(sink).__name__}, no more than the new rows, and it would not "
+            "keep those that it holds; set its mode: append, or merge where it can; --full-refresh replaces all of them"
+        )
     if source.reads_again() and not sink.merges():
         raise PipelineError(
             f"the source, {type(source).__name__}, reads rows of its window for late ones again with each run, and the "

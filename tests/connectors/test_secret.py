@@ -63,6 +63,25 @@ def test_secrets_are_equal_by_reference_and_survive_pickling() -> None:
     assert len({secret, Secret("${env:KEY}"), Secret("${env:OTHER}")}) == 2
 
 
+def test_a_worker_without_the_variable_gets_the_value_that_the_driver_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "hunter2")
+    sent = pickle.dumps(Store(key=Secret("${env:KEY}")))
+    for elsewhere in (None, "of another day"):
+        monkeypatch.delenv("KEY") if elsewhere is None else monkeypatch.setenv("KEY", elsewhere)
+        store = pickle.loads(sent)
+        assert store.key.resolve().get_secret_value() == "hunter2"
+        assert pickle.loads(pickle.dumps(store)).key.resolve().get_secret_value() == "hunter2"
+        assert store == Store(key=Secret("${env:KEY}"))
+        assert "hunter2" not in repr(store) + str(store) + store.model_dump_json() + repr(vars(store))
+
+
+def test_a_secret_that_led_nowhere_says_so_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KEY", raising=False)
+    sent = pickle.dumps(Secret("${env:KEY}"))
+    with pytest.raises(SecretError, match="KEY is not set"):
+        pickle.loads(sent).resolve()
+
+
 @pytest.mark.parametrize(
     ("written", "setting"),
     [

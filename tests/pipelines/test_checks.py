@@ -78,6 +78,18 @@ def test_rows_that_are_read_again_want_a_sink_that_merges_them(tmp_path: Path) -
     assert passes(Pipeline(name="x", **{**options, "incremental": False}, sink=appending))
 
 
+@pytest.mark.parametrize("mode", ["error", "overwrite"])
+def test_an_incremental_run_wants_a_sink_that_keeps_what_it_holds(tmp_path: Path, mode: Any) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("a text")
+    options: dict[str, Any] = {"source": TextFolder(path=str(tmp_path / "in"))}
+    sink = ParquetSink(path=str(tmp_path / "out"), mode=mode)
+    assert "ParquetSink, no more than the new rows, and it would not keep" in str(
+        refused(**options, sink=sink, incremental=True)
+    )
+    assert passes(Pipeline(name="x", **options, sink=sink))
+
+
 def test_a_missing_path_is_the_sources_fault(tmp_path: Path) -> None:
     (tmp_path / "reviews").mkdir()
     error = refused(source=TextFolder(path=str(tmp_path / "revews")))
