@@ -18,8 +18,8 @@ from typing import BinaryIO, cast
 import pyarrow as pa
 
 from connectors.errors import SourceError
-from connectors.lines import Fault
-from connectors.paths import File, local_path
+from connectors.lines import Fault, open_stored
+from connectors.paths import File
 
 HTML_TYPE = "text/html"
 PLAIN_TYPE = "text/plain"
@@ -191,7 +191,7 @@ class _StrictMember(tarfile.TarInfo):
 @contextmanager
 def _opened(file: File) -> Iterator[BinaryIO]:
     try:
-        stream = local_path(file.address).open("rb")
+        stream = open_stored(file)
     except OSError as error:
         raise SourceError(f"{file.address} cannot be read: {error.strerror or error}") from error
     with stream:

@@ -53,7 +53,7 @@ class Archives(FileSource):
     A file is read by one task.
 
     Attributes:
-        path: a file, a directory, a glob, or ``package:NAME/sub/file``.
+        path: a file, a directory, a glob, or ``package:NAME/sub/file``; or the address of one in an object store.
         members: which members of zip and tar files are documents, a glob: ``*.txt``, ``reviews/*.html``. Others are
             passed over.
         extract: what is kept of HTML: ``main_content``, without what surrounds it (navigation, comments, legal
@@ -76,7 +76,7 @@ class Archives(FileSource):
 
     def list_files(self) -> list[File]:
         """Return the files; see `FileSource.list_files`."""
-        return find_files(self.path)
+        return find_files(self.path, storage=self.storage)
 
     def divide(self, new: Sequence[File], files: Sequence[File], **narrowed: object) -> Sequence[Partition]:
         """Return the files in groups; reads none. See `FileSource.divide`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -116,12 +116,14 @@ class Jdbc(SparkSource):
 
         Raises:
             SourceError: the driver is missing, the database says no, or it says nothing within `connect_timeout`.
+            SourceSchemaError: a column's name is one that Spark cannot quote.
             SecretError: a secret's reference leads nowhere.
         """
         from connectors.spark import renamed
 
         rows = self._rows(spark)
         frame = self._within_time(spark, lambda: self._read(spark, rows))
+        self._require_plain_names(spark, frame.columns)
         if self.partition_column is not None:
             bounds = self._bounds(spark, rows, frame)
             if bounds is not None:
@@ -158,8 +160,23 @@ class Jdbc(SparkSource):
         jvm: Any = spark._jvm
         dialect = jvm.org.apache.spark.sql.jdbc.JdbcDialects.get(self.url)
         # Spark's dialects put the marks around a name, and leave those within it as they are.
-        end = str(dialect.quoteIdentifier("x"))[-1]
+        end = self._quotation_mark(spark)
         return str(dialect.quoteIdentifier(name.replace(end, 2 * end)))
+
+    def _quotation_mark(self, spark: SparkSession) -> str:
+        """Return what ends a quoted name in the database's dialect."""
+        jvm: Any = spark._jvm
+        return str(jvm.org.apache.spark.sql.jdbc.JdbcDialects.get(self.url).quoteIdentifier("x"))[-1]
+
+    def _require_plain_names(self, spark: SparkSession, names: Sequence[str]) -> None:
+        """See to it that the statements that Spark makes of the columns' names select those columns."""
+        mark = self._quotation_mark(spark)
+        for name in names:
+            if mark in name:
+                raise SourceSchemaError(
+                    f"{self._what()} has a column named {name!r}, and Spark's JDBC reader does not quote a name with a "
+                    f"{mark} in it; give a 'query' that selects it under another name, in place of 'table'"
+                )
 
     def _bounds(self, spark: SparkSession, rows: str, frame: DataFrame) -> dict[str, str] | None:
         """Return the least and the greatest value to divide by, as Spark's options; None where there is no value.

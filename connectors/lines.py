@@ -89,10 +89,10 @@ def open_file(file: File) -> Iterator[BinaryIO]:
     compression = _compression(address)
     try:
         if compression is None:
-            with _opened(file) as plain:
+            with open_stored(file) as plain:
                 yield plain
         else:
-            whole = str(local_path(address)) if file.storage is None else _opened(file)
+            whole = str(local_path(address)) if file.storage is None else open_stored(file)
             with pa.input_stream(whole, compression=compression) as stream:
                 yield cast(BinaryIO, io.BufferedReader(stream, buffer_size=256 * 1024))
     except OSError as error:
@@ -100,7 +100,8 @@ def open_file(file: File) -> Iterator[BinaryIO]:
         raise SourceError(f"{address} cannot be read: {error.strerror or error}{hint}") from error
 
 
-def _opened(file: File) -> BinaryIO:
+def open_stored(file: File) -> BinaryIO:
+    """Open a file of this machine or of an object store, as it is stored; it can be sought in."""
     if file.storage is None:
         return local_path(file.address).open("rb")
     # Imported late: an object store is another matter than lines.

@@ -135,6 +135,16 @@ class TestReading:
         source = _source(server, table="""My shop.re"v'iews; --""", text_column="text")
         assert [row.text for row in source.load(spark).collect()] == ["a"]
 
+    def test_a_column_with_a_mark_in_its_name_is_refused_as_spark_does_not_quote_it(
+        self, spark: SparkSession, server: Server
+    ) -> None:
+        execute(server, """CREATE TABLE odd AS SELECT 'a' AS text, 1 AS "re""view" """)
+        with pytest.raises(SourceSchemaError, match=r"a column named 're\"view', .* give a 'query' that selects it"):
+            _source(server, table="public.odd", text_column="text").load(spark)
+        query = 'SELECT text, "re""view" AS review FROM odd'
+        rows = _source(server, table=None, query=query, text_column="text").load(spark).collect()
+        assert [(row.text, row.review) for row in rows] == [("a", 1)]
+
     def test_a_column_with_nothing_or_one_value_in_it_makes_one_part(self, spark: SparkSession, server: Server) -> None:
         for where in ("body = 'without a key'", '"the key" = 7'):
             query = f'SELECT body, "the key" AS k FROM "My shop"."Reviews" WHERE {where}'

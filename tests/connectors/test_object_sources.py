@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from connectors import (
+    Archives,
     ConnectionCutError,
     Csv,
     EmptySourceError,
@@ -31,6 +32,7 @@ from connectors.paths import find_files
 from connectors.source import PartitionedSource
 from connectors.storage import StorageOptions
 from pipelines.testing import SourceContract
+from tests.connectors.archive_files import http, page, record, tar_bytes, warc_gz, zip_file
 from tests.connectors.object_store import OWNER, READER, SECRET, Fault, ObjectStore, running
 from tests.connectors.reading import read
 from tests.planted import plant, sources
@@ -66,6 +68,21 @@ class TestTextFolderInAStore(_Contract):
         for name, text in (("sport/a b#1.txt", "one"), ("sport/2.txt", "zwei ö"), ("tech/%20.txt", "bad \0")):
             store.put(f"{bucket}/news/{name}", text)
         return TextFolder(path=f"{bucket}/news", storage=store.options())
+
+
+class TestArchivesInAStore(_Contract):
+    row_count = 5
+
+    @pytest.fixture
+    def source(self, store: ObjectStore, bucket: str, tmp_path: Path) -> PartitionedSource:
+        packed = (
+            zip_file(tmp_path / "a.zip", {"one.txt": b"one", "bad.txt": b"\xff"}),
+            warc_gz(tmp_path / "c.warc.gz", [record(http(page(f"page {n}"))) for n in range(2)]),
+        )
+        for path in packed:
+            store.put(f"{bucket}/crawl/{path.name}", path.read_bytes())
+        store.put(f"{bucket}/crawl/b.tar.gz", gzip.compress(tar_bytes({"zwei.txt": b"zwei"})))
+        return Archives(path=f"{bucket}/crawl", storage=store.options())
 
 
 class TestTextLinesInAStore(_Contract):

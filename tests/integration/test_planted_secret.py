@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import ray
+from pyspark.sql import SparkSession
 
 from connectors import ConnectorError, Postgres, PostgresSink, SinkError
 from pipelines import Pipeline, Session
@@ -41,12 +42,16 @@ def server() -> Iterator[Server]:
 
 
 def test_a_planted_password_is_found_nowhere(
-    session: Session, server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    session: Session,
+    server: Server,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (tmp_path / "right").write_text(PLANTED.value)
     (tmp_path / "wrong").write_text(WRONG.value)
-    # By file, as the session's workers may have been started before the variable was set.
-    login: dict[str, Any] = {"password": f"${{file:{tmp_path / 'right'}}}"}
+    # The session's workers were started before it was set.
+    monkeypatch.setenv("HEADRACE_TEST_PLANTED", PLANTED.value)
+    login: dict[str, Any] = {"password": "${env:HEADRACE_TEST_PLANTED}"}
     wrong: dict[str, Any] = {"password": f"${{file:{tmp_path / 'wrong'}}}"}
     source = Postgres(**server.options(table="reviews", cursor_column="id", **login))
     sink = PostgresSink(**server.options(table="copy", mode="append", **login))
@@ -80,7 +85,7 @@ def test_a_planted_password_is_found_nowhere(
         spark.sparkContext.getConf().getAll(),
         spark.sql("SET").collect(),
         spark.sparkContext._jvm.java.lang.System.getProperties().toString(),  # type: ignore[union-attr]
-        spark.sparkContext._jsc.hadoopConfiguration().toString(),  # type: ignore[attr-defined]
+        _hadoop_settings(spark),
     ]
     for secret in (PLANTED, WRONG):
         assert {name: found for name, said in errors.items() if (found := secret.found_in(said))} == {}
@@ -92,11 +97,22 @@ def test_a_planted_password_is_found_nowhere(
         assert secret.found_in("\n".join(lines)) == []
         assert secret.found_in(f"{result!r} {good!r}") == []
     # These are the places that were meant to be looked in.
+    assert "fs.defaultFS" in settings[-1]
     assert {"raylet", "java"} <= {Path(word).name for line in lines for word in line.split()[:1]}
     assert len(list(runs.glob("*/*/run.json"))) == len(errors) + 1
-    assert {path.name for path in PlantedSecret(str(tmp_path / "right")).files_in(runs)} >= {"spec.yaml", "report.html"}
+    assert {path.name for path in PlantedSecret("HEADRACE_TEST_PLANTED").files_in(runs)} >= {"spec.yaml", "report.html"}
     assert (runs / "good" / "state.json").is_file()
     assert "null_text" in (result.directory / "quarantine.jsonl").read_text()
+
+
+def _hadoop_settings(spark: SparkSession) -> str:
+    jvm: Any = spark._jvm
+    written = jvm.java.io.StringWriter()
+    jvm.org.apache.hadoop.conf.Configuration.dumpConfiguration(
+        spark.sparkContext._jsc.hadoopConfiguration(),  # type: ignore[attr-defined]
+        written,
+    )
+    return str(written.toString())
 
 
 def _logs_of_ray() -> Path:
