@@ -7,6 +7,7 @@ Headrace. Importing this imports neither Spark nor Ray.
 from __future__ import annotations
 
 from connectors.archives import Archives
+from connectors.arrow_files import ArrowFiles
 from connectors.csv_sink import CsvSink
 from connectors.csv_source import Csv
 from connectors.delta_sink import DeltaTableSink
@@ -46,6 +47,7 @@ from connectors.text_lines import TextLines
 
 __all__ = [
     "Archives",
+    "ArrowFiles",
     "BadRow",
     "BadRowError",
     "ConnectionCutError",

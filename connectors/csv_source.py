@@ -13,6 +13,7 @@ from connectors.batches import gather
 from connectors.columns import ColumnNames, Layout
 from connectors.csv_records import Dialect, Record, read_records
 from connectors.errors import EmptySourceError, SourceSchemaError
+from connectors.file_columns import absent, looked_into, looks
 from connectors.file_source import FileSource
 from connectors.lines import Fault, LineEncoding
 from connectors.partition import FilePart, FilePartition, divide
@@ -38,7 +39,8 @@ class Csv(FileSource):
         delimiter: one character.
         quote: one character; None if fields are never quoted. Inside quotes, a doubled quote is a quote.
         escape: a character that takes the meaning from the one after it; None if there is none.
-        header: whether the first record of each file names the columns. Files may have them in different orders.
+        header: whether the first record of each file names the columns. Files may have them in different orders,
+            and a column that a file lacks is null in its rows.
         columns: the columns' names where there is no header; empty calls them ``column_1``, ``column_2`` and so on.
         encoding: of all files, decoded strictly.
     """
@@ -73,7 +75,7 @@ class Csv(FileSource):
         return self
 
     def read_schema(self) -> pa.Schema:
-        """Return the columns of the first file that is not empty; see `PartitionedSource.read_schema`."""
+        """Return the columns of the files; see `PartitionedSource.read_schema` and `connectors.file_columns`."""
         return self._layout(self._found(self.list_files())).schema
 
     def list_files(self) -> list[File]:
@@ -81,14 +83,22 @@ class Csv(FileSource):
         return find_files(self.path, storage=self.storage)
 
     def divide(self, new: Sequence[File], files: Sequence[File], **narrowed: object) -> Sequence[Partition]:
-        """Return the files in groups; reads the first header. See `FileSource.divide`."""
+        """Return the files in groups; reads headers. See `FileSource.divide`."""
         return divide(new, by_line=False, found=self._found(files))
+
+    def absent(self, new: Sequence[File], files: Sequence[File]) -> tuple[str, ...]:
+        """Return the columns that no header of a new file names; see `FileSource.absent`."""
+        if not self.header:
+            return ()
+        there = [name for names in looks(looked_into(new), self._names) for name in names]
+        return absent(self._layout(self._found(files)).schema, self._column_names().targets(there))
 
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the records of a partition's files.
 
         Raises:
-            SourceSchemaError: a file has other columns than the first one.
+            SourceSchemaError: a file has columns that those that were looked into have not, or lacks one that rows are
+                nothing without.
         """
         assert isinstance(partition, FilePartition)
         assert partition.found is not None
@@ -104,12 +114,14 @@ class Csv(FileSource):
             if first is None:
                 return
             names = _header(first, part.file)
-            if sorted(names) != sorted(expected):
+            if not set(names) <= set(expected) or len(set(names)) < len(names):
                 raise SourceSchemaError(
-                    f"{part.file.address} has the columns {', '.join(names)}; the first file of {self.path} has "
-                    f"{', '.join(expected)}; read files with different columns by different sources"
+                    f"{part.file.address} has the columns {', '.join(names)}; the files of {self.path} that were "
+                    f"looked into have {', '.join(expected)}; read files with different columns by different sources"
                 )
+            self._column_names().require_in(names, part.file.address)
         file = part.file
+        missing = [name for name in expected if name not in names]
 
         def convert(rows: list[tuple[int, list[str]]]) -> Iterator[pa.RecordBatch | BadRow]:
             positions = pa.array([position for position, _ in rows], pa.int64())
@@ -117,19 +129,30 @@ class Csv(FileSource):
                 pa.array([field or None for field in column], pa.string())
                 for column in zip(*(fields for _, fields in rows), strict=True)
             ]
-            table = pa.RecordBatch.from_arrays(arrays, names=names)
+            arrays += [pa.nulls(len(rows), pa.string())] * len(missing)
+            table = pa.RecordBatch.from_arrays(arrays, names=[*names, *missing])
             return layout.rows(table, positions, origin=file.address, name=file.name)
 
         yield from gather((_checked(record, len(names), file) for record in records), convert)
 
     def _found(self, files: Sequence[File]) -> pa.Schema:
-        for file in files:
-            first = next(read_records(FilePart(file), self._dialect()), None)
-            if first is not None:
-                return pa.schema([(name, pa.string()) for name in self._names(first, file)])
-        raise EmptySourceError(f"{self.path} holds no record: {files[0].address} is empty")
+        """Return the columns of the files' headers; without those, of the first record that there is."""
+        filled = [file for file in files if file.size]
+        heads = looked_into(filled) if self.header else filled[:1]
+        found: list[str] = []
+        for names in looks(heads, self._names):
+            found += [name for name in names if name not in found]
+        for file in filled:
+            found = found or self._names(file)
+        if not found:
+            raise EmptySourceError(f"{self.path} holds no record: {files[0].address} is empty")
+        return pa.schema([(name, pa.string()) for name in found])
 
-    def _names(self, first: Record, file: File) -> list[str]:
+    def _names(self, file: File) -> list[str]:
+        """Return the columns of a file; none of one that holds no record."""
+        first = next(read_records(FilePart(file), self._dialect()), None)
+        if first is None:
+            return []
         if self.header:
             return _header(first, file)
         if self.columns:
@@ -141,8 +164,11 @@ class Csv(FileSource):
             )
         return [f"column_{number}" for number in range(1, len(first.fields) + 1)]
 
+    def _column_names(self) -> ColumnNames:
+        return ColumnNames(self.text_column, self.label_column, self.id_column)
+
     def _layout(self, found: pa.Schema) -> Layout:
-        return ColumnNames(self.text_column, self.label_column, self.id_column).over(found, self.path)
+        return self._column_names().over(found, self.path)
 
     def _dialect(self) -> Dialect:
         return Dialect(self.delimiter, self.quote, self.escape, self.encoding)

@@ -125,6 +125,10 @@ class FileSource(PartitionedSource):
             EmptySourceError: they hold nothing to read.
         """
 
+    def absent(self, new: Sequence[File], files: Sequence[File]) -> tuple[str, ...]:
+        """Return the columns of rows that no `new` file has, and others of `files` have; see `Plan.absent`."""
+        return ()
+
     @contextmanager
     def plan(
         self,
@@ -137,4 +141,5 @@ class FileSource(PartitionedSource):
         files = self.list_files()
         new = files if since is None else FileCursor.parse(since).new(files)
         parts = self.divide(new, files, columns=columns, predicate=predicate) if new else ()
-        yield Plan(tuple(parts), cursor_after(files, self.late_days).text())
+        absent = self.absent(new, files) if 0 < len(new) < len(files) else ()
+        yield Plan(tuple(parts), cursor_after(files, self.late_days).text(), absent)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from typing import ClassVar
 
 import pyarrow as pa
@@ -11,6 +13,7 @@ from pydantic import field_validator
 from connectors.batches import gather
 from connectors.columns import ColumnNames, Layout
 from connectors.errors import EmptySourceError, SourceSchemaError
+from connectors.file_columns import looked_into, looks
 from connectors.file_source import FileSource
 from connectors.json_records import coerce_object, coercers, parse_object
 from connectors.json_types import infer_schema, parse_type
@@ -25,6 +28,9 @@ HEAD_ROWS = 1_000
 
 HEAD_BYTES = 4 * 1024 * 1024
 """The head ends here at the latest, however few records that is."""
+
+FILE_HEAD_ROWS = 100
+"""How many records of a later file are looked at for what has come with it."""
 
 
 class JsonLines(FileSource):
@@ -42,7 +48,8 @@ class JsonLines(FileSource):
             as it is. A list of labels makes the rows multi-label.
         id_column: a key, unique over all files, that becomes ``row_id``; None makes ids of file and line.
         types: key to type (``string``, ``int64``, ``float64``, ``bool``, ``list<…>``): then exactly these keys are
-            read. Empty infers keys and types from the first `HEAD_ROWS` records.
+            read. Empty infers keys and types from the first `HEAD_ROWS` records of all, and the first `FILE_HEAD_ROWS`
+            of each file that is looked into, see `connectors.file_columns`.
         encoding: of all files, decoded strictly.
     """
 
@@ -120,15 +127,26 @@ class JsonLines(FileSource):
         return infer_schema(head)
 
     def _head(self, files: Sequence[File]) -> Iterator[dict[str, object]]:
-        rows, size = 0, 0
-        for file in files:
-            for _, line in read_lines(FilePart(file)):
-                if rows >= HEAD_ROWS or size >= HEAD_BYTES:
-                    return
+        """Yield the first records of all, and those that later files that are looked into begin with."""
+        rows, size, later = 0, 0, deque(files)
+        while later and rows < HEAD_ROWS and size < HEAD_BYTES:
+            for _, line in islice(read_lines(FilePart(later.popleft())), HEAD_ROWS - rows):
                 rows, size = rows + 1, size + len(line)
-                row = None if line.isspace() else parse_object(line, self.encoding)
-                if isinstance(row, dict):
-                    yield row
+                yield from self._records_of(line)
+                if size >= HEAD_BYTES:
+                    break
+        names = {file.name for file in later}
+        heads = [file for file in looked_into(files) if file.name in names]
+        yield from chain.from_iterable(looks(heads, self._file_head))
+
+    def _file_head(self, file: File) -> list[dict[str, object]]:
+        lines = islice(read_lines(FilePart(file)), FILE_HEAD_ROWS)
+        return [row for _, line in lines for row in self._records_of(line)]
+
+    def _records_of(self, line: bytes) -> list[dict[str, object]]:
+        """Return the object that a line is, if it is one."""
+        row = None if line.isspace() else parse_object(line, self.encoding)
+        return [row] if isinstance(row, dict) else []
 
     def _layout(self, found: pa.Schema) -> Layout:
         return ColumnNames(self.text_column, self.label_column, self.id_column).over(found, self.path)

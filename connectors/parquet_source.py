@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from connectors.columns import ColumnNames, Layout
 from connectors.errors import EmptySourceError, SourceSchemaError
+from connectors.file_columns import absent, looks, united
 from connectors.file_source import FileSource
 from connectors.parquet_files import arrow_filesystem, arrow_path, asked, opened
 from connectors.partition import MAX_PARTITION_BYTES
@@ -87,7 +88,7 @@ class ParquetSource(FileSource):
     id_column: str | None = None
 
     def read_schema(self) -> pa.Schema:
-        """Return the columns of the first file, and of the paths; see `PartitionedSource.read_schema`."""
+        """Return the columns of all files, and of the paths; see `PartitionedSource.read_schema`."""
         return self._layout(self._dataset(self.list_files()).schema).schema
 
     def list_files(self) -> list[File]:
@@ -107,26 +108,32 @@ class ParquetSource(FileSource):
         The predicate names columns as rows have them; one over a column that has another name in the files is not
         used.
         """
-        found = self._dataset(files).schema
+        dataset = self._dataset(files)
+        found = dataset.schema
         self._layout(found)
         wanted = None if columns is None else tuple(columns)
-        groups = list(_row_groups(self._dataset(new), new, _usable(predicate, found)))
+        groups = list(_row_groups(dataset, new, _usable(predicate, found)))
         if predicate is None and not groups and len(new) == len(files):
             raise EmptySourceError(f"{self.path} holds no row: every file in it is empty")
         return [_partition(run, found, wanted) for run in _runs(groups)]
+
+    def absent(self, new: Sequence[File], files: Sequence[File]) -> tuple[str, ...]:
+        """Return the columns that no new file has; see `FileSource.absent`."""
+        every = self._layout(self._dataset(files).schema).schema
+        return absent(every, self._column_names().targets(self._dataset(new).schema.names))
 
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the rows of a partition's row groups.
 
         Raises:
-            SourceSchemaError: a file has other columns than the first one, or other types that cannot be
-            converted.
+            SourceSchemaError: a file lacks a column that rows are nothing without, or holds a value that the type of
+                its column, which takes those of all files, does not.
         """
         assert isinstance(partition, ParquetPartition)
         layout = self._layout(partition.found).narrowed(partition.wanted)
         for group in partition.groups:
             position = group.first_row
-            for table in _batches(group, partition.found, layout.sources):
+            for table in self._batches(group, partition.found, layout.sources):
                 positions = pa.array(np.arange(position, position + table.num_rows))
                 position += table.num_rows
                 yield from layout.rows(table, positions, origin=group.file.address, name=group.file.name)
@@ -145,10 +152,35 @@ class ParquetSource(FileSource):
         def look() -> pds.FileSystemDataset:
             return pds.dataset(paths, format="parquet", partitioning="hive", partition_base_dir=root, filesystem=store)
 
-        return asked(files[0], self.path, look)
+        dataset = asked(files[0], self.path, look)
+        fragments = {fragment.path: fragment for fragment in dataset.get_fragments()}
+
+        def columns(file: File) -> tuple[str, pa.Schema]:
+            fragment = fragments[arrow_path(file)]
+            stored = asked(file, file.address, lambda: fragment.physical_schema)
+            of_path = pds.get_partition_keys(fragment.partition_expression)
+            return file.address, pa.schema([field for field in stored if field.name not in of_path])
+
+        schema = united([(files[0].address, dataset.schema), *looks(files, columns)])
+        return pds.FileSystemDataset(list(fragments.values()), schema, dataset.format, dataset.filesystem)
+
+    def _batches(self, group: RowGroup, found: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a row group as batches of `columns`, typed as `found` says."""
+        constants = dict(group.constants)
+        rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES * group.rows // max(1, group.size)))
+        with opened(group.file) as file:
+            there = file.schema_arrow.names
+            self._column_names().require_in([*there, *constants], group.file.address)
+            constants.update((column, None) for column in columns if column not in (*there, *constants))
+            stored = [column for column in columns if column not in constants]
+            for batch in file.iter_batches(batch_size=rows, row_groups=[group.index], columns=stored):
+                yield _completed(batch, constants, found, columns, group.file)
+
+    def _column_names(self) -> ColumnNames:
+        return ColumnNames(self.text_column, self.label_column, self.id_column)
 
     def _layout(self, found: pa.Schema) -> Layout:
-        return ColumnNames(self.text_column, self.label_column, self.id_column).over(found, self.path)
+        return self._column_names().over(found, self.path)
 
 
 def _row_groups(
@@ -160,11 +192,16 @@ def _row_groups(
 
     def look(fragment: pds.ParquetFileFragment) -> tuple[pq.FileMetaData, set[int]]:
         footer = fragment.metadata
-        kept = fragment if predicate is None else fragment.subset(filter=predicate, schema=dataset.schema)
+        here = fragment.physical_schema
+        # Statistics are of the types that the file has.
+        alike = all(dataset.schema.field(field.name).type.equals(field.type) for field in here)
+        kept = fragment.subset(filter=predicate, schema=dataset.schema) if predicate is not None and alike else fragment
         return footer, {group.id for group in kept.row_groups}
 
     for fragment in dataset.get_fragments(filter=predicate):
-        file = by_path[fragment.path]
+        file = by_path.get(fragment.path)
+        if file is None:
+            continue
         footer, indices = asked(file, file.address, partial(look, fragment))
         constants = tuple(pds.get_partition_keys(fragment.partition_expression).items())
         first_row = 1
@@ -193,22 +230,6 @@ def _partition(run: tuple[RowGroup, ...], found: pa.Schema, wanted: tuple[str, .
     return ParquetPartition(f"{run[0].file.name}:{run[0].first_row}", run, found, wanted)
 
 
-def _batches(group: RowGroup, found: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a row group as batches of `columns`, typed as `found` says."""
-    constants = dict(group.constants)
-    stored = [column for column in columns if column not in constants]
-    rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES * group.rows // max(1, group.size)))
-    with opened(group.file) as file:
-        absent = [column for column in stored if column not in file.schema_arrow.names]
-        if absent:
-            raise SourceSchemaError(
-                f"{group.file.address} has no column {absent[0]!r}, which other files of the source have; it has: "
-                f"{', '.join(file.schema_arrow.names)}"
-            )
-        for batch in file.iter_batches(batch_size=rows, row_groups=[group.index], columns=stored):
-            yield _completed(batch, constants, found, columns, group.file)
-
-
 def _completed(
     batch: pa.RecordBatch, constants: dict[str, object], found: pa.Schema, columns: Sequence[str], file: File
 ) -> pa.RecordBatch:
@@ -222,8 +243,8 @@ def _completed(
             arrays.append(batch.column(name).cast(kind))
         except pa.ArrowException as error:
             raise SourceSchemaError(
-                f"{file.address}: column {name!r} holds {batch.schema.field(name).type} and other files of the source "
-                f"{kind}; {error}"
+                f"{file.address}: column {name!r} holds {batch.schema.field(name).type}, and {kind} with other files "
+                f"of the source; {error}"
             ) from error
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 

@@ -46,10 +46,13 @@ class Plan:
     Attributes:
         partitions: disjoint parts that together are the whole, in the order that rows are numbered.
         cursor: how far the source will have been read once all partitions are; None where it keeps no position.
+        absent: columns of `PartitionedSource.row_schema` that nothing of the plan has, so that its rows have nulls for
+            them: what has come since the cursor may have fewer than what came before.
     """
 
     partitions: Sequence[Partition]
     cursor: str | None = None
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,9 @@ from typer.core import TyperGroup
 
 from connectors.errors import ConnectorError
 from pipelines.cli_connector import app as connector_app
-from pipelines.cli_console import DONE, FAILED, WRONG, console
+from pipelines.cli_console import DONE, FAILED, WRONG, RunsOption, console
+from pipelines.cli_runs import app as runs_app
+from pipelines.cli_state import app as state_app
 from pipelines.errors import PipelineError, SpecError
 from training.errors import TrainingError
 
@@ -59,8 +61,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-state_app = typer.Typer(help="Look at, and change, what the next run goes on from.", no_args_is_help=True)
-runs_app = typer.Typer(help="Look at the records of runs.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 app.add_typer(connector_app, name="connector")
 app.add_typer(state_app, name="state")
@@ -70,7 +70,6 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change an option, as train.epochs=3 or steps.word_count.min=4."),
 ]
-RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="The directory of all run records.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -154,19 +153,23 @@ def preview(
     spec: SpecArgument,
     changes: SetOption = None,
     rows: Annotated[int, typer.Option("-n", "--rows", min=1, help="How many kept rows to show.")] = 20,
+    runs: RunsOption = Path("runs"),
 ) -> None:
     """Show the first rows after the row steps.
 
-    Those that are rejected on the way to them are shown as well, up to as many.
+    Those that are rejected on the way to them are shown as well, up to as many. A schema contract holds them to what
+    runs of the pipeline have agreed on.
     """
+    from pipelines.agreed_schema import Agreement
     from pipelines.preview import preview as look
     from pipelines.preview import preview_table
     from pipelines.spec import load
 
     pipeline = load(spec, changes or ())
-    with _about(spec):
-        found, left_out = look(pipeline, rows)
     out = console()
+    with _about(spec):
+        agreement = Agreement.of(pipeline, runs, lambda text: out.print(text, highlight=False))
+        found, left_out = look(pipeline, rows, agreement)
     out.print(preview_table(found))
     if left_out:
         out.print(f"not applied here, from the first table step on: {', '.join(left_out)}", highlight=False)
@@ -229,85 +232,6 @@ def doctor() -> None:
     console().print(table)
     if not all(check.ok for check in checks):
         raise typer.Exit(FAILED)
-
-
-@runs_app.command("list")
-def list_runs(
-    pipeline: Annotated[str | None, typer.Argument(metavar="[PIPELINE]", help="Only this pipeline's runs.")] = None,
-    runs: RunsOption = Path("runs"),
-) -> None:
-    """List the runs, the latest first."""
-    from pipelines.run_history import list_runs as past_runs
-    from pipelines.run_tables import runs_table
-
-    found = past_runs(runs, pipeline)
-    if found:
-        console().print(runs_table(found))
-    else:
-        typer.echo(f"there are no runs in {runs / pipeline if pipeline else runs}")
-
-
-@runs_app.command("show")
-def show_run(
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or its directory.")],
-    runs: RunsOption = Path("runs"),
-) -> None:
-    """Show one run: rows, metrics, times and files."""
-    from pipelines.run_history import read_run
-    from pipelines.run_tables import run_tables
-
-    out = console()
-    for part in run_tables(read_run(runs, Path(run_id).name)):
-        out.print(part)
-
-
-PipelineArgument = Annotated[str, typer.Argument(metavar="PIPELINE", help="The pipeline's name.")]
-
-
-@state_app.command("show")
-def show_state(pipeline: PipelineArgument, runs: RunsOption = Path("runs")) -> None:
-    """Show how far a pipeline has read its source, and the schema it has agreed on, as JSON."""
-    from dataclasses import asdict
-
-    from pipelines.agreed_schema import read_schema, schema_path
-    from pipelines.read_state import read_state, state_path
-
-    path, agreed = state_path(runs, pipeline), read_schema(schema_path(runs, pipeline))
-    if not path.exists() and agreed is None:
-        raise SpecError(
-            f"{path.parent} holds no state: {pipeline} has been run neither incrementally nor with a schema_contract, "
-            "or under other --runs"
-        )
-    schema = agreed and {"columns": agreed.columns, "run_id": agreed.run_id, "updated": agreed.updated}
-    print(json.dumps({**asdict(read_state(path)), "schema": schema}, indent=2, ensure_ascii=False))
-
-
-@state_app.command("reset")
-def reset_pipeline_state(
-    pipeline: PipelineArgument,
-    runs: RunsOption = Path("runs"),
-    to: Annotated[str | None, typer.Option(metavar="CURSOR", help="Where to; else before the beginning.")] = None,
-    keep_cursor: Annotated[
-        bool, typer.Option("--keep-cursor", help="Leave it; have it count for a source or sink that has changed.")
-    ] = False,
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Forget the schema agreed on in place of the position.")
-    ] = False,
-) -> None:
-    """Have the next run read on from elsewhere, or agree on another schema; what the sink holds stays."""
-    from pipelines.agreed_schema import reset_schema
-    from pipelines.read_state import reset_state
-
-    if (to is not None) + keep_cursor + schema > 1:
-        raise SpecError("--to moves the cursor, --keep-cursor and --schema leave it where it is; give one of them")
-    if schema:
-        if not reset_schema(runs, pipeline):
-            raise SpecError(f"{pipeline} has agreed on no schema in {runs}; look for other --runs")
-        typer.echo(f"{pipeline}: the schema is forgotten; the next run that ends well agrees on what it finds")
-        return
-    before = reset_state(runs, pipeline, to, keep_cursor=keep_cursor)
-    was, now = before.cursor or "at the beginning", (before.cursor if keep_cursor else to) or "at the beginning"
-    typer.echo(f"{pipeline}: the cursor was {was}, and {'stays there' if keep_cursor else f'is {now}'}")
 
 
 def _interrupt_once(signal_number: int, frame: FrameType | None) -> None:

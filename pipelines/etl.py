@@ -168,23 +168,26 @@ class Etl:
                     self._cursor = plan.cursor
                     frame = partitions_frame(self._spark, plan.partitions)
                     read = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+                    self._agree(pa.schema([one for one in read if one.name not in plan.absent]))
                     yield self._through(frame, ReadSource(self._source, feed, columns), read)
             else:
                 handed = self._source.load(self._spark) if isinstance(self._source, SparkSource) else self._source
                 assert isinstance(handed, DataFrame)
-                frame = handed
-                yield self._through(
-                    frame, NumberRows(feed, self._labelled), _numbered(spark_to_arrow_schema(frame.schema))
-                )
+                schema = _numbered(spark_to_arrow_schema(handed.schema))
+                self._agree(schema)
+                yield self._through(handed, NumberRows(feed, self._labelled), schema)
         finally:
             while self._cached:
                 self._cached.pop().unpersist()
 
+    def _agree(self, found: pa.Schema) -> None:
+        """Put in front of all steps what holds the columns that were found to those that were agreed on."""
+        if self._agreement is not None:
+            conforming, first = self._agreement.conform(found), self._passes[0]
+            self._passes = (replace(first, steps=((conforming.name, conforming), *first.steps)), *self._passes[1:])
+
     def _through(self, frame: DataFrame, feed: Feed, schema: pa.Schema) -> _LastPass:
         """Chain all passes but the last one, which is returned for the landing to be put at its end."""
-        if self._agreement is not None:
-            conforming, first = self._agreement.conform(schema), self._passes[0]
-            self._passes = (replace(first, steps=((conforming.name, conforming), *first.steps)), *self._passes[1:])
         for number, planned in enumerate(self._passes):
             for _, step in planned.steps:
                 schema = step.output_schema(schema)

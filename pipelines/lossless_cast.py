@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connectors.arrow_types import SPARK_DECIMAL_DIGITS
 from pipelines.schema_drift import decoded
 
 Mask = npt.NDArray[np.bool_]
@@ -102,6 +103,8 @@ def _promoted(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     try:
         promoted = pa.unify_schemas(columns, promote_options="permissive").field(0).type
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return None
+    if types.is_decimal(promoted) and promoted.precision > SPARK_DECIMAL_DIGITS:
         return None
     return promoted if _holds(promoted, one) and _holds(promoted, other) else None
 

@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 import pytest
 
-from connectors import JsonLines, ParquetSource, SourceError, TextFolder, TextLines
+from connectors import Csv, JsonLines, ParquetSource, SourceError, TextFolder, TextLines
 from connectors.source import PartitionedSource
 
 DAY = 24 * 60 * 60
@@ -93,6 +94,38 @@ def test_columns_are_those_of_all_files_not_of_the_new_ones(tmp_path: Path) -> N
     with source.plan(since=cursor) as plan:
         (batch,) = [item for partition in plan.partitions for item in source.scan(partition)]
     assert batch.to_pylist() == [{"row_id": "b.jsonl:1", "text": "two", "stars": None}]
+
+
+@pytest.mark.parametrize("kind", [Csv, ParquetSource])
+def test_a_plan_says_which_columns_no_new_file_has(kind: type[Csv | ParquetSource], tmp_path: Path) -> None:
+    source = kind(path=str(tmp_path), text_column="body", label_column="topic")
+
+    def write(name: str, columns: dict[str, list[str]], day: int) -> None:
+        path, table = tmp_path / name, pa.table(columns)
+        pcsv.write_csv(table, path) if kind is Csv else pq.write_table(table, path)
+        os.utime(path, (1_768_000_000 + day * DAY,) * 2)
+
+    write("a", {"body": ["one"], "topic": ["x"], "stars": ["1"], "lang": ["en"]}, 0)
+    with source.plan() as plan:
+        assert plan.absent == ()
+    for day, name in enumerate(("b", "c"), 1):
+        write(name, {"body": [name], "topic": ["y"], "lang" if name == "c" else "more": ["de"]}, day)
+    with source.plan(since=plan.cursor) as both:
+        assert both.absent == ("stars",)
+    (tmp_path / "c").unlink()
+    with source.plan(since=plan.cursor) as later:
+        assert later.absent == ("stars", "lang")
+        (batch,) = [item for partition in later.partitions for item in source.scan(partition)]
+    row = {"row_id": batch.column(0)[0].as_py(), "text": "b", "label": "y", "stars": None, "lang": None, "more": "de"}
+    assert batch.to_pylist() == [row]
+    with source.plan(since=both.cursor) as nothing:
+        assert (nothing.partitions, nothing.absent) == ((), ())
+
+
+def test_a_key_that_comes_with_a_later_file_is_a_column(tmp_path: Path) -> None:
+    _write(tmp_path / "a.jsonl", '{"text": "one"}\n' * 2_000)
+    _write(tmp_path / "b.jsonl", '{"text": "two", "stars": 1}\n', days=1)
+    assert JsonLines(path=str(tmp_path)).read_schema() == pa.schema([("text", pa.string()), ("stars", pa.int64())])
 
 
 def test_row_ids_are_those_of_a_full_read(tmp_path: Path) -> None:

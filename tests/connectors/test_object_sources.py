@@ -15,6 +15,7 @@ import pytest
 
 from connectors import (
     Archives,
+    ArrowFiles,
     ConnectionCutError,
     Csv,
     EmptySourceError,
@@ -33,6 +34,7 @@ from connectors.source import PartitionedSource
 from connectors.storage import StorageOptions
 from pipelines.testing import SourceContract
 from tests.connectors.archive_files import http, page, record, tar_bytes, warc_gz, zip_file
+from tests.connectors.arrow_bytes import arrow_bytes
 from tests.connectors.object_store import OWNER, READER, SECRET, Fault, ObjectStore, running
 from tests.connectors.reading import read
 from tests.planted import plant, sources
@@ -68,6 +70,17 @@ class TestTextFolderInAStore(_Contract):
         for name, text in (("sport/a b#1.txt", "one"), ("sport/2.txt", "zwei ö"), ("tech/%20.txt", "bad \0")):
             store.put(f"{bucket}/news/{name}", text)
         return TextFolder(path=f"{bucket}/news", storage=store.options())
+
+
+class TestArrowFilesInAStore(_Contract):
+    row_count = 5
+
+    @pytest.fixture
+    def source(self, store: ObjectStore, bucket: str) -> PartitionedSource:
+        for kind in ("file", "stream", "orc"):
+            store.put(f"{bucket}/a/{kind}", arrow_bytes(pa.table({"text": [kind], "n": [1]}), kind))
+        store.put(f"{bucket}/a/more", arrow_bytes(pa.table({"text": ["two", None], "more": [0.5, 1.5]}), "file"))
+        return ArrowFiles(path=f"{bucket}/a", storage=store.options())
 
 
 class TestArchivesInAStore(_Contract):

@@ -11,8 +11,9 @@ import connectors
 def test_the_public_names_are_these_and_all_there() -> None:
     assert connectors.__all__ == sorted(connectors.__all__)
     assert set(connectors.__all__) == {
-        "Archives", "BadRow", "BadRowError", "ConnectionCutError", "ConnectorError", "Csv", "CsvSink", "DeltaTable",
-        "DeltaTableSink", "EmptySourceError", "HuggingFaceDataset", "IcebergTable", "IcebergTableSink", "Jdbc",
+        "Archives", "ArrowFiles", "BadRow", "BadRowError", "ConnectionCutError", "ConnectorError", "Csv", "CsvSink",
+        "DeltaTable", "DeltaTableSink", "EmptySourceError", "HuggingFaceDataset", "IcebergTable",
+        "IcebergTableSink", "Jdbc",
         "JsonLines", "JsonLinesSink", "Kafka", "Memory", "ParquetSink", "ParquetSource", "Partition",
         "PartitionedSource", "Plan", "Postgres", "PostgresSink", "Receipt", "Rest", "Secret", "SecretError", "Sink",
         "SinkError", "SinkExistsError", "Source", "SourceError", "SourceNotFoundError", "SourceSchemaError",

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray
 
-from connectors import Memory, ParquetSink, Receipt
+from connectors import DeltaTableSink, Memory, ParquetSink, ParquetSource, Receipt
 from pipelines import Pipeline, Session
 from pipelines.agreed_schema import read_schema, reset_schema, schema_path
 from pipelines.errors import EmptyResultError, SchemaDriftError
@@ -141,6 +142,33 @@ def test_quarantine_sets_aside_what_does_not_fit(session: Session, tmp_path: Pat
         nightly.run([{"text": "third"}])
     assert nightly.target() == [*FIRST, {"text": "second 0", "stars": 4}]
     assert nightly.agreed() == {"text": "string", "stars": "int64"}
+
+
+def test_what_comes_with_the_files_of_a_night_is_drift_and_what_they_lack(session: Session, tmp_path: Path) -> None:
+    arrived = tmp_path / "in"
+    arrived.mkdir()
+
+    def night(number: int, columns: dict[str, list[object]], contract: str) -> Result:
+        pq.write_table(pa.table(columns), arrived / f"{number}.parquet")
+        pipeline = Pipeline(
+            name="nightly",
+            source=ParquetSource(path=str(arrived)),
+            sink=DeltaTableSink(path=str(tmp_path / "out"), mode="append"),
+            incremental=True,
+            schema_contract=contract,
+        )
+        return pipeline.run(session, runs=tmp_path / "runs")
+
+    night(1, {"text": ["one"], "stars": [1]}, "freeze")
+    night(2, {"text": ["two"], "stars": [2]}, "freeze")
+    with pytest.raises(SchemaDriftError, match=r"missing column 'stars' \(int64\)"):
+        night(3, {"text": ["three"]}, "freeze")
+    third = night(3, {"text": ["three"], "lang": ["en"]}, "evolve")
+    assert third.accounts[0].rows_in == 1
+    assert {notice.partition(":")[0] for notice in third.notices} == {
+        "missing column 'stars' (int64)",
+        "new column 'lang' (string)",
+    }
 
 
 def test_rows_that_are_handed_in_are_held_to_what_was_agreed_on(session: Session, tmp_path: Path) -> None:
