@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyspark.errors import PySparkException
-from pyspark.serializers import CloudPickleSerializer
-from pyspark.sql import functions
+from pyspark.serializers import CloudPickleSerializer, NoOpSerializer
+from pyspark.sql import DataFrame, functions
 from pyspark.sql.pandas.types import from_arrow_type, to_arrow_schema
 from pyspark.sql.types import (
     ArrayType,
-    BinaryType,
     DataType,
     MapType,
     NullType,
@@ -29,13 +28,10 @@ from connectors.errors import SourceSchemaError
 from connectors.source import ROW_ID, BadRow, Partition, PartitionedSource
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 PARTITION = "partition"
 """The one column of a frame of partitions."""
-
-_FRAME = StructType([StructField(PARTITION, BinaryType(), nullable=False)])
-
 
 def partitions_frame(spark: SparkSession, partitions: Sequence[Partition]) -> DataFrame:
     """Return a frame with one row, in one Spark partition of its own, for each of a plan's partitions, in order.
@@ -43,9 +39,17 @@ def partitions_frame(spark: SparkSession, partitions: Sequence[Partition]) -> Da
     Its column `PARTITION` holds what `read_partitions` needs, so that ``frame.mapInArrow(…)`` over it is one task for
     each partition. No partitions make a frame of no rows.
     """
-    described = [(bytearray(_describe(partition)),) for partition in partitions]
-    tasks = spark.sparkContext.parallelize(described, max(1, len(described)))
-    return spark.createDataFrame(tasks, _FRAME, verifySchema=False)
+    context: Any = spark.sparkContext
+    jvm, tasks = context._jvm, max(1, len(partitions))
+    # As `parallelize` does it, but for the JVM's eyes: a frame of Python's rows takes a Python worker of its own.
+    described = context._serialize_to_jvm(
+        map(_describe, partitions),
+        NoOpSerializer(),
+        lambda path: jvm.PythonRDD.readRDDFromFile(context._jsc, path, tasks),
+        lambda: jvm.PythonParallelizeServer(context._jsc.sc(), tasks),
+    )
+    rows = spark._jsparkSession.createDataset(described.rdd(), jvm.org.apache.spark.sql.Encoders.BINARY())
+    return DataFrame(rows.toDF(), spark).toDF(PARTITION)
 
 
 def read_partitions(source: PartitionedSource, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch | BadRow]:
