@@ -21,6 +21,9 @@ SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-
 
 _CONNECT_SECONDS = 15
 
+_BUILTIN_TYPES = {"adbc.postgresql.type_resolver_mode": "builtin"}
+"""Else each connection begins with the columns of all tables of the database; other types are asked for as text."""
+
 
 class DatabaseOptions(BaseModel):
     """The options by which a PostgreSQL database is reached.
@@ -54,7 +57,7 @@ class DatabaseOptions(BaseModel):
         """
         driver = _driver(failure)
         with self._faults(failure):
-            connection = driver.connect(self._uri())
+            connection = driver.connect(self._uri(), db_kwargs=_BUILTIN_TYPES)
         try:
             with self._faults(failure):
                 yield Database(connection)
