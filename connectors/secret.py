@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from connectors.errors import SecretError
-from connectors.paths import BASE_DIRECTORY
+from connectors.files.paths import BASE_DIRECTORY
 
 _SECRET_NAME = re.compile(r"password|passwd|secret|token|credential|access\.key|account\.key", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 PARTITION = "partition"
 """The one column of a frame of partitions."""
 
+
 def partitions_frame(spark: SparkSession, partitions: Sequence[Partition]) -> DataFrame:
     """Return a frame with one row, in one Spark partition of its own, for each of a plan's partitions, in order.
 

@@ -10,8 +10,8 @@ from typing_extensions import Self
 
 from connectors.columns import ColumnNames
 from connectors.errors import SourceError, SourceNotFoundError
+from connectors.files.paths import PACKAGE, PathOption, local_path
 from connectors.options import Items
-from connectors.paths import PACKAGE, PathOption, local_path
 from connectors.secret import Secret, SettingValue, sounds_secret
 from connectors.source import SparkSource
 

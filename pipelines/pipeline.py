@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from connectors.paths import PathOption
+from connectors.files.paths import PathOption
 from connectors.sink import Sink
 from connectors.source import Source
 from pipelines.schema_contract import SchemaContract

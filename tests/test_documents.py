@@ -95,7 +95,7 @@ def test_the_readme_s_table_names_the_connectors_that_are_installed() -> None:
 def test_every_extra_that_a_connector_asks_for_is_in_the_readme_and_can_be_installed() -> None:
     asked = {
         extra
-        for path in (ROOT / "connectors").glob("*.py")
+        for path in (ROOT / "connectors").rglob("*.py")
         for extra in re.findall(r"headrace\[(\w+)\]", path.read_text(encoding="utf-8"))
     }
     in_table = {row[3].strip("`") for row in connector_table().values()} - {""}

@@ -13,7 +13,7 @@ from tests.benchmarks.checksum import ChecksumError
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from connectors.postgres_database import Database
+    from connectors.postgres.database import Database
 
 ROWS = 2_000_000
 ROW_BYTES = 249

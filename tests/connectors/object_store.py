@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectors.errors import SourceError
-from connectors.storage import Location, StorageOptions
+from connectors.object_store.storage import Location, StorageOptions
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem

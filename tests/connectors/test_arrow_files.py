@@ -9,7 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from connectors import ArrowFiles, SourceError, SourceSchemaError, arrow_files, file_columns
+from connectors import ArrowFiles, SourceError, SourceSchemaError
+from connectors.files import arrow_files
+from connectors.files import columns as file_columns
 from connectors.source import PartitionedSource
 from pipelines.testing import SourceContract
 from tests.connectors.arrow_bytes import arrow_bytes

@@ -34,7 +34,7 @@ from connectors import (
 )
 from connectors.sink import Sink
 from connectors.source import PartitionedSource
-from connectors.staged_files import named
+from connectors.tables.staged_files import named
 from pipelines.testing import SinkContract, SourceContract
 
 ROWS = 300

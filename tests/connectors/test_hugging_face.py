@@ -71,7 +71,7 @@ class TestHuggingFaceDataset(SourceContract):
 
     @pytest.fixture
     def source(self, saved: Path, monkeypatch: pytest.MonkeyPatch) -> PartitionedSource:
-        monkeypatch.setattr("connectors.hugging_face.MIN_PARTITION_BYTES", 1000)
+        monkeypatch.setattr("connectors.hugging_face.source.MIN_PARTITION_BYTES", 1000)
         return HuggingFaceDataset(path=str(saved))
 
 
@@ -101,8 +101,8 @@ class TestReading:
     def test_rows_are_divided_and_keep_their_ids(self, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         source = HuggingFaceDataset(path=str(saved))
         whole = {row["row_id"]: row["key"] for row in read(source)[0]}
-        monkeypatch.setattr("connectors.hugging_face.MIN_PARTITION_BYTES", 500)
-        monkeypatch.setattr("connectors.hugging_face.BATCH_BYTES", 100)
+        monkeypatch.setattr("connectors.hugging_face.source.MIN_PARTITION_BYTES", 500)
+        monkeypatch.setattr("connectors.hugging_face.source.BATCH_BYTES", 100)
         with source.plan() as plan:
             assert len(plan.partitions) > 3
         assert {row["row_id"]: row["key"] for row in read(source)[0]} == whole

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors import SourceError
-from connectors.kafka_positions import Bound, KafkaCursor, LostMessages, Watermarks, Window, cut
+from connectors.kafka.positions import Bound, KafkaCursor, LostMessages, Watermarks, Window, cut
 
 MARKS = {0: Watermarks(10, 100), 1: Watermarks(0, 50), 2: Watermarks(7, 7)}
 JANUARY = 1_767_225_600_000

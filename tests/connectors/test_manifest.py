@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from connectors import EmptySourceError, ParquetSink, ParquetSource, Receipt, SinkError, SourceError
-from connectors.manifest import Manifest
-from connectors.object_directory import ObjectDirectory
-from connectors.sink_directory import LocalDirectory, SinkDirectory, sink_directory
-from connectors.storage import StorageOptions
+from connectors.files.directory import LocalDirectory, SinkDirectory, sink_directory
+from connectors.files.manifest import Manifest
+from connectors.object_store.directory import ObjectDirectory
+from connectors.object_store.storage import StorageOptions
 from tests.connectors.object_store import ObjectStore, running
 
 SCHEMA = pa.schema([("text", pa.string())])

@@ -15,10 +15,11 @@ import pyarrow.dataset as pds
 import pyarrow.parquet as pq
 import pytest
 
-from connectors import CsvSink, JsonLinesSink, ParquetSink, ParquetSource, SinkError, SinkExistsError, storage_faults
-from connectors.object_directory import ObjectDirectory
+from connectors import CsvSink, JsonLinesSink, ParquetSink, ParquetSource, SinkError, SinkExistsError
+from connectors.object_store import faults as storage_faults
+from connectors.object_store.directory import ObjectDirectory
+from connectors.object_store.storage import Location, StorageOptions
 from connectors.sink import Receipt, Sink
-from connectors.storage import Location, StorageOptions
 from pipelines.testing import SinkContract
 from tests.connectors.object_store import READER, SECRET, Fault, ObjectStore, running
 from tests.connectors.reading import read

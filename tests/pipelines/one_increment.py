@@ -19,9 +19,9 @@ from pathlib import Path
 
 import connectors
 from connectors import BadRow, PartitionedSource, PostgresSink, Receipt, Sink
-from connectors.object_directory import ObjectDirectory
-from connectors.sink_directory import LocalDirectory
-from connectors.staged_files import StagedFile, Staging
+from connectors.files.directory import LocalDirectory
+from connectors.object_store.directory import ObjectDirectory
+from connectors.tables.staged_files import StagedFile, Staging
 from pipelines.commits import Commits
 from pipelines.read_state import ReadState
 

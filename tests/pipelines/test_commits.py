@@ -33,8 +33,8 @@ from connectors import (
     SinkError,
     TextLines,
 )
-from connectors.sink_directory import SinkDirectory, sink_directory
-from connectors.storage import StorageOptions
+from connectors.files.directory import SinkDirectory, sink_directory
+from connectors.object_store.storage import StorageOptions
 from tests.connectors import postgres_server
 from tests.connectors.object_store import ObjectStore, running
 from tests.connectors.postgres_server import Server

@@ -28,8 +28,8 @@ def test_list_names_each_connector_with_its_class(run) -> None:  # type: ignore[
     code, out, _ = run("list")
     listed = " ".join(out.split())
     assert code == 0
-    assert "source json_lines connectors.json_lines_source:JsonLines" in listed
-    assert "sink parquet connectors.parquet_sink:ParquetSink" in listed
+    assert "source json_lines connectors.files.json_lines_source:JsonLines" in listed
+    assert "sink parquet connectors.files.parquet_sink:ParquetSink" in listed
 
 
 def test_show_gives_the_options_of_what_a_name_means_and_refuses_others(run) -> None:  # type: ignore[no-untyped-def]
