@@ -144,7 +144,12 @@ class ObjectDirectory(SinkDirectory):
             ):
                 shutil.copyfileobj(source, target, 16 * 1024 * 1024)
 
-        self._ask(copy)
+        try:
+            self._ask(copy)
+        except (OSError, SinkError):
+            # Another process that finishes the same commit may have been faster, and have cleared what was staged.
+            if self.size(names[0]) is not None or self.size(names[1]) is None:
+                raise
 
     def _remove(self, name: str) -> None:
         try:

@@ -125,7 +125,7 @@ def test_a_plan_says_which_columns_no_new_file_has(kind: type[Csv | ParquetSourc
 def test_a_key_that_comes_with_a_later_file_is_a_column(tmp_path: Path) -> None:
     _write(tmp_path / "a.jsonl", '{"text": "one"}\n' * 2_000)
     _write(tmp_path / "b.jsonl", '{"text": "two", "stars": 1}\n', days=1)
-    assert JsonLines(path=str(tmp_path)).read_schema() == pa.schema([("text", pa.string()), ("stars", pa.int64())])
+    assert JsonLines(path=str(tmp_path)).read_schema().names == ["row_id", "text", "stars"]
 
 
 def test_row_ids_are_those_of_a_full_read(tmp_path: Path) -> None:

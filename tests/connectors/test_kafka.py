@@ -153,7 +153,7 @@ class TestReading:
 
     def test_a_message_that_is_too_long_is_a_bad_row(self, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
         # The mock cluster keeps no more than 5 MB of a partition.
-        for module in ("lines", "kafka_messages"):
+        for module in ("files.lines", "kafka.messages"):
             monkeypatch.setattr(f"connectors.{module}.MAX_RECORD_BYTES", 3000)
         topic = broker.create()
         broker.produce(topic, b"x" * 3001, b"short")
