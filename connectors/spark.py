@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pyspark.errors import PySparkException
-from pyspark.serializers import CloudPickleSerializer, NoOpSerializer
+from pyspark.serializers import CloudPickleSerializer
 from pyspark.sql import DataFrame, functions
 from pyspark.sql.pandas.types import from_arrow_type, to_arrow_schema
 from pyspark.sql.types import (
     ArrayType,
+    BinaryType,
     DataType,
     MapType,
     NullType,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 PARTITION = "partition"
 """The one column of a frame of partitions."""
 
+_FRAME = StructType([StructField(PARTITION, BinaryType(), nullable=False)])
+
 
 def partitions_frame(spark: SparkSession, partitions: Sequence[Partition]) -> DataFrame:
     """Return a frame with one row, in one Spark partition of its own, for each of a plan's partitions, in order.
@@ -40,17 +43,11 @@ def partitions_frame(spark: SparkSession, partitions: Sequence[Partition]) -> Da
     Its column `PARTITION` holds what `read_partitions` needs, so that ``frame.mapInArrow(…)`` over it is one task for
     each partition. No partitions make a frame of no rows.
     """
-    context: Any = spark.sparkContext
-    jvm, tasks = context._jvm, max(1, len(partitions))
-    # As `parallelize` does it, but for the JVM's eyes: a frame of Python's rows takes a Python worker of its own.
-    described = context._serialize_to_jvm(
-        map(_describe, partitions),
-        NoOpSerializer(),
-        lambda path: jvm.PythonRDD.readRDDFromFile(context._jsc, path, tasks),
-        lambda: jvm.PythonParallelizeServer(context._jsc.sc(), tasks),
-    )
-    rows = spark._jsparkSession.createDataset(described.rdd(), jvm.org.apache.spark.sql.Encoders.BINARY())
-    return DataFrame(rows.toDF(), spark).toDF(PARTITION)
+    described = [(bytearray(_describe(partition)),) for partition in partitions]
+    # As createDataFrame does it with an RDD, without the Python workers in which that takes rows apart.
+    jvm, tasks = spark._jvm, spark.sparkContext.parallelize(described, max(1, len(described)))
+    rows = jvm.SerDeUtil.toJavaArray(jvm.SerDeUtil.pythonToJava(tasks._jrdd, True))  # type: ignore[union-attr]
+    return DataFrame(spark._jsparkSession.applySchemaToPythonRDD(rows.rdd(), _FRAME.json()), spark)
 
 
 def read_partitions(source: PartitionedSource, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch | BadRow]:

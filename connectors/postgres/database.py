@@ -120,7 +120,7 @@ class Database:
     def batches(self, statement: str) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a query, as they come, by binary COPY."""
         with self.connection.cursor() as cursor:
-            cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(8 * 1024 * 1024)})
+            cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(1024 * 1024)})
             cursor.execute(statement)
             yield from cursor.fetch_record_batch()
 
