@@ -107,6 +107,10 @@ class Sink(BaseModel, ABC):
         """Tell whether a row that comes again takes the place of the one before, by its keys, and is not added."""
         return False
 
+    def adding_columns(self) -> Sink:
+        """Return the sink that adds columns to its target which rows bring and it has not; itself where it cannot."""
+        return self
+
     def replacing(self) -> Sink:
         """Return the sink whose commit replaces all that the target holds, in the same transaction.
 

@@ -38,9 +38,10 @@ def leave_out(archives: Sequence[str]) -> None:
     """
     inside = tuple(archives)
     sys.path[:] = [entry for entry in sys.path if entry not in inside]
-    for name, module in list(sys.modules.items()):
-        if any(str(entry).startswith(inside) for entry in getattr(module, "__path__", ())):
-            del sys.modules[name]
+    # Found before any is taken away, as the path of a package without a file is made of its parent's.
+    packages = {name: list(getattr(module, "__path__", ())) for name, module in list(sys.modules.items())}
+    for name in [name for name, path in packages.items() if any(str(entry).startswith(inside) for entry in path)]:
+        del sys.modules[name]
     for entry in list(sys.path_importer_cache):
         if entry.startswith(inside):
             del sys.path_importer_cache[entry]

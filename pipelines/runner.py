@@ -224,6 +224,8 @@ class _Run:
             with reporting(lambda: stage.progress(etl.rows_so_far())):
                 if self.pipeline.sink is not None:
                     sink = self.pipeline.sink.replacing() if self.full_refresh else self.pipeline.sink
+                    contract = self.pipeline.schema_contract
+                    sink = sink.adding_columns() if contract is not None and contract.new_columns == "evolve" else sink
                     etl.to_sink(sink, Commits(self.state, self.record.run_id))
                 else:
                     splits = any(step.makes_split for step in self.pipeline.steps)

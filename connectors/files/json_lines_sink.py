@@ -71,7 +71,9 @@ class JsonLinesSink(ModalSink):
         self._target().abort(commit_id)
 
     def _target(self) -> FileTarget:
-        return FileTarget(sink_directory(self.path, self.storage), self.mode, f".jsonl{SUFFIXES[self.compression]}")
+        return FileTarget(
+            sink_directory(self.path, self.storage), self.mode, f".jsonl{SUFFIXES[self.compression]}", self.new_columns
+        )
 
     @contextmanager
     def _open(self, stream: BinaryIO, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:

@@ -58,7 +58,7 @@ class ParquetSink(ModalSink):
         self._target().abort(commit_id)
 
     def _target(self) -> FileTarget:
-        return FileTarget(sink_directory(self.path, self.storage), self.mode, ".parquet")
+        return FileTarget(sink_directory(self.path, self.storage), self.mode, ".parquet", self.new_columns)
 
     @contextmanager
     def _open(self, stream: BinaryIO, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:

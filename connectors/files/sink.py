@@ -19,6 +19,7 @@ import pyarrow as pa
 from connectors.errors import SinkError, SinkExistsError
 from connectors.files.directory import SinkDirectory, lost
 from connectors.files.manifest import COMMITS, STAGING, CommittedFile, Manifest, is_part, standing
+from connectors.modal_sink import NewColumns
 from connectors.sink import Receipt
 
 Mode = Literal["error", "overwrite", "append"]
@@ -46,11 +47,13 @@ class FileTarget:
         directory: where.
         mode: what to do about data that is there.
         suffix: of the files, from the dot.
+        new_columns: what to do about columns that the rows bring and the data that is there has not.
     """
 
     directory: SinkDirectory
     mode: Mode
     suffix: str
+    new_columns: NewColumns = "refuse"
 
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
         """Prepare to stage; see `Sink.begin`."""
@@ -168,10 +171,15 @@ class FileTarget:
         if other:
             raise SinkError(f"{shown} holds {other[0]!r}, so {self.suffix} files cannot be appended to it")
         for manifest in manifests:
-            if manifest.columns != _columns(schema):
+            columns = _columns(schema)
+            if self.new_columns == "add":
+                there = {name for name, _ in manifest.columns}
+                columns = tuple(column for column in columns if column[0] in there)
+            if manifest.columns != columns:
                 raise SinkError(
                     f"{shown} holds rows of {_listed(manifest.columns)}, and rows of {_listed(_columns(schema))} "
-                    "cannot be appended to them; write to another directory, or set mode: overwrite"
+                    "cannot be appended to them; write to another directory, set mode: overwrite, or, where some are "
+                    "only new, new_columns: add"
                 )
 
     def _draft(self, commit_id: str, receipts: Sequence[Receipt], cursor: str | None) -> Manifest:

@@ -132,11 +132,13 @@ class PostgresSink(DatabaseOptions, ModalSink):
             database.run(f"CREATE TABLE {self._target()} ({', '.join(listed)})")
             return
         new = [name for name in columns if name not in there]
-        if new:
+        if new and self.new_columns == "refuse":
             raise SinkError(
                 f"the table {self.table} at {self.place()} has no column {new[0]!r}; it has: "
-                f"{', '.join(sorted(there))}; add the column, or leave it out of the rows"
+                f"{', '.join(sorted(there))}; set new_columns: add, or leave it out of the rows"
             )
+        for name in new:
+            database.run(f"ALTER TABLE {self._target()} ADD COLUMN {identifier(name)} {columns[name]}")
         if self.mode == "error" and database.rows(f"SELECT EXISTS (SELECT FROM {self._target()})")[0][0]:
             raise SinkExistsError(
                 f"the table {self.table} at {self.place()} holds rows; choose another one, or set mode: overwrite to "

@@ -121,11 +121,16 @@ class DeltaTableSink(DeltaOptions, ModalSink):
         table = self.open_table(SinkError)
         there = {column.name: column.type for column in stored_schema(table_schema(table))}
         new = [name for name in columns.names if name not in there]
-        if new:
+        if new and self.new_columns == "refuse":
             raise SinkError(
-                f"the Delta table {self.path} has no column {new[0]!r}; it has: {', '.join(sorted(there))}; add the "
-                "column, or leave it out of the rows"
+                f"the Delta table {self.path} has no column {new[0]!r}; it has: {', '.join(sorted(there))}; set "
+                "new_columns: add, or leave it out of the rows"
             )
+        if new:
+            added = library.Schema.from_arrow(pa.schema([columns.field(name) for name in new]))
+            with self.faults(SinkError):
+                table.alter.add_columns(added.fields)
+            there |= {name: columns.field(name).type for name in new}
         for column in columns:
             if column.type != there[column.name]:
                 raise SinkError(

@@ -73,7 +73,7 @@ class IcebergTableSink(IcebergOptions, ModalSink):
                 with self.faults(SinkError):
                     catalog.create_table_if_not_exists(self.table, columns)
             table = self.load_table(catalog, SinkError)
-        self._check_target(table, commit_id, columns)
+            self._check_target(table, commit_id, columns)
         self._staging(table, commit_id).begin(_as_required(columns, table), afresh=not _has(table, commit_id))
 
     def write(self, commit_id: str, partition: int, attempt: int, batches: Iterable[pa.RecordBatch]) -> Receipt:
@@ -131,11 +131,15 @@ class IcebergTableSink(IcebergOptions, ModalSink):
         there = {column.name: column for column in stored_schema(arrow_schema(table.schema()))}
         lacking = [field.name for field in table.schema().fields if field.name not in columns.names]
         new = [name for name in columns.names if name not in there]
-        if new:
+        if new and self.new_columns == "refuse":
             raise SinkError(
-                f"the Iceberg table {self.table} has no column {new[0]!r}; it has: {', '.join(sorted(there))}; add the "
-                "column, or leave it out of the rows"
+                f"the Iceberg table {self.table} has no column {new[0]!r}; it has: {', '.join(sorted(there))}; set "
+                "new_columns: add, or leave it out of the rows"
             )
+        if new:
+            with self.faults(SinkError), table.update_schema() as update:
+                update.union_by_name(pa.schema([columns.field(name).with_nullable(True) for name in new]))
+            there = {column.name: column for column in stored_schema(arrow_schema(table.schema()))}
         required = [name for name in lacking if table.schema().find_field(name).required or self.mode == "merge"]
         if required:
             raise SinkError(f"the Iceberg table {self.table} wants a column {required[0]!r}, which the rows have not")

@@ -33,8 +33,10 @@ def test_where_pyspark_is_not_installed_its_archive_is_needed(tmp_path: Path) ->
 def test_what_is_left_out_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = tmp_path / "some.zip"
     with zipfile.ZipFile(archive, "w") as written:
-        written.writestr("headrace_there/inner/a.py", "")
+        for name in ("headrace_there/", "headrace_there/inner/", "headrace_there/inner/a.py"):
+            written.writestr(name, "")
     monkeypatch.setattr(sys, "path", [*sys.path, str(archive)])
+    importlib.invalidate_caches()
     importlib.import_module("headrace_there.inner")
     assert any(entry.startswith(str(archive)) for entry in sys.path_importer_cache)
     leave_out([str(archive)])

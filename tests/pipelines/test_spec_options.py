@@ -30,6 +30,7 @@ SAMPLES = "tests.pipelines.sample_plugins"
 
 NEEDED: dict[str, dict[str, object]] = {
     "source.archives": {"path": "/data"},
+    "source.arrow": {"path": "/data"},
     "source.csv": {"path": "/data"},
     "source.huggingface": {"name": "acme/reviews"},
     "source.delta_table": {"path": "/data"},
@@ -137,6 +138,7 @@ VALUES |= {
     f"{name}.storage": ({}, _STORAGE)
     for name in (
         "source.archives",
+        "source.arrow",
         "source.csv",
         "source.json_lines",
         "source.parquet",
