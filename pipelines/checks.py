@@ -63,19 +63,7 @@ def check_before_start(
     with _found("", faults):
         _check_increments(pipeline)
     if isinstance(pipeline.source, PartitionedSource):
-        schema: pa.Schema | None = None
-        with _found("source", faults):
-            with pipeline.source.plan() as plan:  # raises where there is nothing to read
-                if pipeline.incremental and plan.cursor is None:
-                    raise SourceError(
-                        f"{type(pipeline.source).__name__} keeps no position, so it cannot be read incrementally; "
-                        "leave incremental: out"
-                    )
-            found = pipeline.source.row_schema()
-            schema = agreement.conform(found).output if agreement is not None else found
-        if schema is not None:
-            with _found("", faults):
-                _check_columns(pipeline, schema)
+        _check_source(pipeline, pipeline.source, agreement, faults)
     if pipeline.train is not None:
         with _found("", faults):
             _check_split(pipeline)
@@ -88,6 +76,25 @@ def check_before_start(
     if faults:
         lines = "".join(f"\n  {fault}" for fault in faults)
         raise PipelineError(f"the pipeline cannot be run, for {len(faults)} reasons:{lines}")
+
+
+def _check_source(
+    pipeline: Pipeline, source: PartitionedSource, agreement: Agreement | None, faults: list[Exception]
+) -> None:
+    """Find whether there is something to read, and whether the steps can take it."""
+    schema: pa.Schema | None = None
+    with _found("source", faults):
+        with source.plan() as plan:  # raises where there is nothing to read
+            if pipeline.incremental and plan.cursor is None:
+                raise SourceError(
+                    f"{type(source).__name__} keeps no position, so it cannot be read incrementally; leave "
+                    "incremental: out"
+                )
+        found = source.row_schema()
+        schema = agreement.conform(found).output if agreement is not None else found
+    if schema is not None:
+        with _found("", faults):
+            _check_columns(pipeline, schema)
 
 
 def check_handed(pipeline: Pipeline, schema: pa.Schema, agreement: Agreement | None = None) -> None:

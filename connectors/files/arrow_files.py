@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, ClassVar
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.arrow_types import plain_type
-from connectors.columns import ColumnNames, Layout
+from connectors.columns import Layout
 from connectors.errors import SourceError, SourceSchemaError
-from connectors.files.columns import absent, looked_into, looks, united
+from connectors.files.columns import looked_into, looks, united
 from connectors.files.lines import open_stored
 from connectors.files.partition import FilePart, FilePartition, divide
-from connectors.files.paths import File, PathOption, find_files
-from connectors.files.source import FileSource
+from connectors.files.paths import File
+from connectors.files.table_source import TableFileSource
 from connectors.source import BATCH_BYTES, BadRow, Partition
 
 MAX_BATCH_ROWS = 65_536
@@ -38,7 +38,7 @@ class ArrowPartition(FilePartition):
     wanted: tuple[str, ...] | None = None
 
 
-class ArrowFiles(FileSource):
+class ArrowFiles(TableFileSource):
     """Files of Arrow's own formats (IPC, as a file or as a stream; Feather 2 is the same) and of ORC.
 
     What a file is, its first bytes say. A file is read by one task, a batch of it, or a stripe, at a time. A row
@@ -47,28 +47,12 @@ class ArrowFiles(FileSource):
     only some are looked into for that, and one with columns that those have not is an error. Types that Spark lacks are
     widened, see `connectors.arrow_types`.
 
-    Attributes:
-        path: a file, a directory, a glob, ``package:NAME/sub/file``, or any of the first three in an object store.
-        text_column: the column that becomes ``text``.
-        label_column: the column that becomes ``label``, and must not be null; None takes one named ``label``, if
-            there is one, as it is. A list column makes the rows multi-label.
-        id_column: a key column, unique over all files, that becomes ``row_id``; None makes ids of file and row.
     """
 
-    identity_options: ClassVar[tuple[str, ...]] = ("path", "id_column", "storage")
-
-    path: PathOption
-    text_column: str = "text"
-    label_column: str | None = None
-    id_column: str | None = None
-
-    def read_schema(self) -> pa.Schema:
-        """Return the columns of the files; see `PartitionedSource.read_schema`."""
-        return self._layout(_found(self.list_files())).schema
-
-    def list_files(self) -> list[File]:
-        """Return the files; see `FileSource.list_files`."""
-        return find_files(self.path, storage=self.storage)
+    def found(self, files: Sequence[File]) -> pa.Schema:
+        """Return the columns of the files that are looked into; see `TableFileSource.found`."""
+        heads = looked_into(files)
+        return united((file.address, schema) for file, schema in zip(heads, looks(heads, _columns), strict=True))
 
     def divide(
         self,
@@ -79,15 +63,10 @@ class ArrowFiles(FileSource):
         predicate: pc.Expression | None = None,
     ) -> Sequence[Partition]:
         """Return the files in groups; reads what they say of their columns. The predicate is not used."""
-        found, wanted = _found(files), None if columns is None else tuple(columns)
-        self._layout(found)
+        found, wanted = self.found(files), None if columns is None else tuple(columns)
+        self.layout(found)
         groups = divide(new, by_line=False, found=found)
         return [ArrowPartition(group.key, group.parts, group.found, wanted) for group in groups]
-
-    def absent(self, new: Sequence[File], files: Sequence[File]) -> tuple[str, ...]:
-        """Return the columns that no new file has; see `FileSource.absent`."""
-        there = [name for schema in looks(looked_into(new), _columns) for name in schema.names]
-        return absent(self._layout(_found(files)).schema, self._column_names().targets(there))
 
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the rows of a partition's files.
@@ -99,14 +78,14 @@ class ArrowFiles(FileSource):
         """
         assert isinstance(partition, ArrowPartition)
         assert partition.found is not None
-        layout = self._layout(partition.found).narrowed(partition.wanted)
+        layout = self.layout(partition.found).narrowed(partition.wanted)
         for part in partition.parts:
             yield from self._rows(part, partition.found, layout)
 
     def _rows(self, part: FilePart, found: pa.Schema, layout: Layout) -> Iterator[pa.RecordBatch | BadRow]:
         file, position = part.file, 1
         with _opened(file) as table:
-            self._column_names().require_in(table.schema.names, file.address)
+            self.column_names().require_in(table.schema.names, file.address)
             unknown = [name for name in table.schema.names if name not in found.names]
             if unknown:
                 raise SourceSchemaError(
@@ -119,12 +98,6 @@ class ArrowFiles(FileSource):
                     positions = pa.array(range(position, position + batch.num_rows), pa.int64())
                     position += batch.num_rows
                     yield from layout.rows(typed, positions, origin=file.address, name=file.name)
-
-    def _column_names(self) -> ColumnNames:
-        return ColumnNames(self.text_column, self.label_column, self.id_column)
-
-    def _layout(self, found: pa.Schema) -> Layout:
-        return self._column_names().over(found, self.path)
 
 
 class _Table:
@@ -174,11 +147,6 @@ def _opened(file: File) -> Iterator[_Table]:
         raise SourceError(
             f"{file.address} cannot be read as Arrow IPC or ORC: {error}; it must be a whole file of one of them"
         ) from error
-
-
-def _found(files: Sequence[File]) -> pa.Schema:
-    heads = looked_into(files)
-    return united((file.address, schema) for file, schema in zip(heads, looks(heads, _columns), strict=True))
 
 
 def _columns(file: File) -> pa.Schema:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, ClassVar
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv as pcsv
@@ -12,34 +12,21 @@ from pydantic import field_validator
 
 from connectors.errors import SinkError
 from connectors.files.compression import SUFFIXES, Compression, compressed
-from connectors.files.directory import DirectoryOption, sink_directory
-from connectors.files.sink import FileTarget, Mode
-from connectors.modal_sink import ModalSink
-from connectors.object_store.storage import StorageOptions
-from connectors.sink import Receipt
+from connectors.files.sink import FileSink
 
 
-class CsvSink(ModalSink):
+class CsvSink(FileSink):
     """A directory of CSV files (UTF-8, strings quoted, a null as an empty field), one for each partition with rows.
 
     Attributes:
-        path: the directory, made if it is not there; on several machines, storage that all of them share, or an
-            address in an object store (``s3://bucket/…``).
-        mode: ``error`` refuses a directory that holds data, ``overwrite`` replaces it, ``append`` adds to it.
         delimiter: one character.
         header: whether the first record of each file names the columns.
         compression: of the files.
-        storage: how the object store is reached.
     """
 
-    identity_options: ClassVar[tuple[str, ...]] = ("path", "storage")
-
-    path: DirectoryOption
-    mode: Mode = "error"
     delimiter: str = ","
     header: bool = True
     compression: Compression = "none"
-    storage: StorageOptions = StorageOptions()
 
     @field_validator("delimiter")
     @classmethod
@@ -60,31 +47,15 @@ class CsvSink(ModalSink):
                     f"column {field.name!r} holds {field.type}, which CSV cannot hold; use JsonLinesSink or "
                     "ParquetSink, or leave the column out"
                 )
-        self._target().begin(commit_id, schema)
+        super().begin(commit_id, schema)
 
-    def write(self, commit_id: str, partition: int, attempt: int, batches: Iterable[pa.RecordBatch]) -> Receipt:
-        """Stage one attempt's file; see `Sink.write`."""
-        return self._target().write(commit_id, partition, attempt, batches, self._open)
-
-    def commit(self, commit_id: str, receipts: Sequence[Receipt], cursor: str | None = None) -> None:
-        """Publish the receipts' files; see `Sink.commit`."""
-        self._target().commit(commit_id, receipts, cursor)
-
-    def is_committed(self, commit_id: str) -> bool:
-        """Tell whether the commit ended; see `Sink.is_committed`."""
-        return self._target().is_committed(commit_id)
-
-    def abort(self, commit_id: str) -> None:
-        """Clear the commit's staging; see `Sink.abort`."""
-        self._target().abort(commit_id)
-
-    def _target(self) -> FileTarget:
-        return FileTarget(
-            sink_directory(self.path, self.storage), self.mode, f".csv{SUFFIXES[self.compression]}", self.new_columns
-        )
+    def suffix(self) -> str:
+        """Return it, with that of the compression; see `FileSink.suffix`."""
+        return f".csv{SUFFIXES[self.compression]}"
 
     @contextmanager
-    def _open(self, stream: BinaryIO, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    def open(self, stream: BinaryIO, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+        """Write as the options say; see `FileSink.open`."""
         options = pcsv.WriteOptions(include_header=self.header, delimiter=self.delimiter)
         with (
             compressed(stream, self.compression) as whole,

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
 
 import pyarrow as pa
 from pydantic import field_validator, model_validator
 from typing_extensions import Self
 
 from connectors.batches import gather
-from connectors.columns import ColumnNames, Layout
+from connectors.columns import Layout
 from connectors.errors import EmptySourceError, SourceSchemaError
 from connectors.files.columns import absent, looked_into, looks
 from connectors.files.csv_records import Dialect, Record, read_records
 from connectors.files.lines import Fault, LineEncoding
 from connectors.files.partition import FilePart, FilePartition, divide
-from connectors.files.paths import File, PathOption, find_files
-from connectors.files.source import FileSource
+from connectors.files.paths import File
+from connectors.files.table_source import TableFileSource
 from connectors.source import BadRow, Partition
 
 
-class Csv(FileSource):
+class Csv(TableFileSource):
     """Files of comma-separated (or otherwise separated) records; all columns are strings.
 
     Fields may be quoted and then hold delimiters and newlines. An empty field is null. Empty lines are no records. A
@@ -31,11 +30,6 @@ class Csv(FileSource):
     inside quotes anywhere.
 
     Attributes:
-        path: a file, a directory, a glob, ``package:NAME/sub/file``, or any of the first three in an object store.
-        text_column: the column that becomes ``text``.
-        label_column: the column that becomes ``label``, and must not be empty; None takes one named ``label``, if
-            there is one, as it is.
-        id_column: a key column, unique over all files, that becomes ``row_id``; None makes ids of file and line.
         delimiter: one character.
         quote: one character; None if fields are never quoted. Inside quotes, a doubled quote is a quote.
         escape: a character that takes the meaning from the one after it; None if there is none.
@@ -45,12 +39,6 @@ class Csv(FileSource):
         encoding: of all files, decoded strictly.
     """
 
-    identity_options: ClassVar[tuple[str, ...]] = ("path", "id_column", "storage")
-
-    path: PathOption
-    text_column: str = "text"
-    label_column: str | None = None
-    id_column: str | None = None
     delimiter: str = ","
     quote: str | None = '"'
     escape: str | None = None
@@ -74,24 +62,16 @@ class Csv(FileSource):
             raise ValueError(f"'delimiter', 'quote' and 'escape' must be different characters; got {' '.join(marks)}")
         return self
 
-    def read_schema(self) -> pa.Schema:
-        """Return the columns of the files; see `PartitionedSource.read_schema` and `connectors.files.columns`."""
-        return self._layout(self._found(self.list_files())).schema
-
-    def list_files(self) -> list[File]:
-        """Return the files; see `FileSource.list_files`."""
-        return find_files(self.path, storage=self.storage)
-
     def divide(self, new: Sequence[File], files: Sequence[File], **narrowed: object) -> Sequence[Partition]:
         """Return the files in groups; reads headers. See `FileSource.divide`."""
-        return divide(new, by_line=False, found=self._found(files))
+        return divide(new, by_line=False, found=self.found(files))
 
     def absent(self, new: Sequence[File], files: Sequence[File]) -> tuple[str, ...]:
         """Return the columns that no header of a new file names; see `FileSource.absent`."""
         if not self.header:
             return ()
         there = [name for names in looks(looked_into(new), self._names) for name in names]
-        return absent(self._layout(self._found(files)).schema, self._column_names().targets(there))
+        return absent(self.layout(self.found(files)).schema, self.column_names().targets(there))
 
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the records of a partition's files.
@@ -102,7 +82,7 @@ class Csv(FileSource):
         """
         assert isinstance(partition, FilePartition)
         assert partition.found is not None
-        layout = self._layout(partition.found)
+        layout = self.layout(partition.found)
         for part in partition.parts:
             yield from self._rows(part, partition.found.names, layout)
 
@@ -119,7 +99,7 @@ class Csv(FileSource):
                     f"{part.file.address} has the columns {', '.join(names)}; the files of {self.path} that were "
                     f"looked into have {', '.join(expected)}; read files with different columns by different sources"
                 )
-            self._column_names().require_in(names, part.file.address)
+            self.column_names().require_in(names, part.file.address)
         file = part.file
         missing = [name for name in expected if name not in names]
 
@@ -135,7 +115,7 @@ class Csv(FileSource):
 
         yield from gather((_checked(record, len(names), file) for record in records), convert)
 
-    def _found(self, files: Sequence[File]) -> pa.Schema:
+    def found(self, files: Sequence[File]) -> pa.Schema:
         """Return the columns of the files' headers; without those, of the first record that there is."""
         filled = [file for file in files if file.size]
         heads = looked_into(filled) if self.header else filled[:1]
@@ -163,12 +143,6 @@ class Csv(FileSource):
                 "counted; mend it, or name them in the option 'columns'"
             )
         return [f"column_{number}" for number in range(1, len(first.fields) + 1)]
-
-    def _column_names(self) -> ColumnNames:
-        return ColumnNames(self.text_column, self.label_column, self.id_column)
-
-    def _layout(self, found: pa.Schema) -> Layout:
-        return self._column_names().over(found, self.path)
 
     def _dialect(self) -> Dialect:
         return Dialect(self.delimiter, self.quote, self.escape, self.encoding)

@@ -4,41 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, ClassVar
+from typing import BinaryIO
 
 import pyarrow as pa
 
 from connectors.errors import SinkError
 from connectors.files.compression import SUFFIXES, Compression, compressed
-from connectors.files.directory import DirectoryOption, sink_directory
-from connectors.files.sink import FileTarget, Mode
-from connectors.modal_sink import ModalSink
-from connectors.object_store.storage import StorageOptions
-from connectors.sink import Receipt
+from connectors.files.sink import FileSink
 
 
-class JsonLinesSink(ModalSink):
+class JsonLinesSink(FileSink):
     """A directory of files of one JSON object a line (UTF-8), one file for each partition that has rows.
 
     Dates and times are written in ISO 8601, decimals as strings, and numbers that JSON lacks (NaN, infinities) as
     null.
 
     Attributes:
-        path: the directory, made if it is not there; on several machines, storage that all of them share, or an
-            address in an object store (``s3://bucket/…``).
-        mode: ``error`` refuses a directory that holds data, ``overwrite`` replaces it, ``append`` adds to it.
         compression: of the files.
-        storage: how the object store is reached.
     """
 
-    identity_options: ClassVar[tuple[str, ...]] = ("path", "storage")
-
-    path: DirectoryOption
-    mode: Mode = "error"
     compression: Compression = "none"
-    storage: StorageOptions = StorageOptions()
 
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
         """Prepare to stage; see `Sink.begin`.
@@ -52,31 +39,15 @@ class JsonLinesSink(ModalSink):
                     f"column {field.name!r} holds {field.type}, which JSON cannot hold; use ParquetSink, or leave it "
                     "out"
                 )
-        self._target().begin(commit_id, schema)
+        super().begin(commit_id, schema)
 
-    def write(self, commit_id: str, partition: int, attempt: int, batches: Iterable[pa.RecordBatch]) -> Receipt:
-        """Stage one attempt's file; see `Sink.write`."""
-        return self._target().write(commit_id, partition, attempt, batches, self._open)
-
-    def commit(self, commit_id: str, receipts: Sequence[Receipt], cursor: str | None = None) -> None:
-        """Publish the receipts' files; see `Sink.commit`."""
-        self._target().commit(commit_id, receipts, cursor)
-
-    def is_committed(self, commit_id: str) -> bool:
-        """Tell whether the commit ended; see `Sink.is_committed`."""
-        return self._target().is_committed(commit_id)
-
-    def abort(self, commit_id: str) -> None:
-        """Clear the commit's staging; see `Sink.abort`."""
-        self._target().abort(commit_id)
-
-    def _target(self) -> FileTarget:
-        return FileTarget(
-            sink_directory(self.path, self.storage), self.mode, f".jsonl{SUFFIXES[self.compression]}", self.new_columns
-        )
+    def suffix(self) -> str:
+        """Return it, with that of the compression; see `FileSink.suffix`."""
+        return f".jsonl{SUFFIXES[self.compression]}"
 
     @contextmanager
-    def _open(self, stream: BinaryIO, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    def open(self, stream: BinaryIO, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+        """Write as the options say; see `FileSink.open`."""
         with compressed(stream, self.compression) as whole:
 
             def append(table: pa.Table) -> None:

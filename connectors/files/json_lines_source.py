@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
-from typing import ClassVar
 
 import pyarrow as pa
 from pydantic import field_validator
@@ -18,8 +17,8 @@ from connectors.files.json_records import coerce_object, coercers, parse_object
 from connectors.files.json_types import infer_schema, parse_type
 from connectors.files.lines import Fault, LineEncoding, read_lines
 from connectors.files.partition import FilePart, FilePartition, divide
-from connectors.files.paths import File, PathOption, find_files
-from connectors.files.source import FileSource
+from connectors.files.paths import File
+from connectors.files.table_source import TableFileSource
 from connectors.options import Items
 from connectors.source import BadRow, Partition
 
@@ -33,7 +32,7 @@ FILE_HEAD_ROWS = 100
 """How many records of a later file are looked at for what has come with it."""
 
 
-class JsonLines(FileSource):
+class JsonLines(TableFileSource):
     """Files of one JSON object a line.
 
     A line that is no JSON object, holds a value of another type than its column has, is not text in the encoding, or
@@ -42,23 +41,12 @@ class JsonLines(FileSource):
     Files ending in ``.gz`` or ``.zst`` are decompressed.
 
     Attributes:
-        path: a file, a directory, a glob, ``package:NAME/sub/file``, or any of the first three in an object store.
-        text_column: the key that becomes ``text``.
-        label_column: the key that becomes ``label``, and must not be missing; None takes ``label``, if there is one,
-            as it is. A list of labels makes the rows multi-label.
-        id_column: a key, unique over all files, that becomes ``row_id``; None makes ids of file and line.
         types: key to type (``string``, ``int64``, ``float64``, ``bool``, ``list<…>``): then exactly these keys are
             read. Empty infers keys and types from the first `HEAD_ROWS` records of all, and the first `FILE_HEAD_ROWS`
             of each file that is looked into, see `connectors.files.columns`.
         encoding: of all files, decoded strictly.
     """
 
-    identity_options: ClassVar[tuple[str, ...]] = ("path", "id_column", "storage")
-
-    path: PathOption
-    text_column: str = "text"
-    label_column: str | None = None
-    id_column: str | None = None
     types: Items[str] = ()
     encoding: LineEncoding = "utf-8"
 
@@ -69,23 +57,19 @@ class JsonLines(FileSource):
             parse_type(name)
         return value
 
-    def read_schema(self) -> pa.Schema:
-        """Return the declared or inferred columns; see `PartitionedSource.read_schema`."""
-        return self._layout(self._found(self.list_files())).schema
-
-    def list_files(self) -> list[File]:
-        """Return the files; see `FileSource.list_files`."""
-        return find_files(self.path, storage=self.storage)
+    def absent(self, new: Sequence[File], files: Sequence[File]) -> tuple[str, ...]:
+        """Return none, as a key that is missing is null; see `FileSource.absent`."""
+        return ()
 
     def divide(self, new: Sequence[File], files: Sequence[File], **narrowed: object) -> Sequence[Partition]:
         """Return the files, large ones split between lines; reads the head. See `FileSource.divide`."""
-        return divide(new, by_line=True, found=self._found(files))
+        return divide(new, by_line=True, found=self.found(files))
 
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the records of a partition, one row each."""
         assert isinstance(partition, FilePartition)
         assert partition.found is not None
-        layout = self._layout(partition.found)
+        layout = self.layout(partition.found)
         for part in partition.parts:
             yield from self._rows(part, partition.found, layout)
 
@@ -113,7 +97,8 @@ class JsonLines(FileSource):
             else:
                 yield len(line), (number, values)
 
-    def _found(self, files: Sequence[File]) -> pa.Schema:
+    def found(self, files: Sequence[File]) -> pa.Schema:
+        """Return the declared or inferred columns; see `TableFileSource.found`."""
         if not any(file.size for file in files):
             raise EmptySourceError(f"{self.path} holds no record: {files[0].address} is empty")
         if self.types:

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from connectors.columns import ColumnNames, Layout
 from connectors.errors import EmptySourceError, SourceSchemaError
-from connectors.files.columns import absent, looks, united
+from connectors.files.columns import looks, united
 from connectors.files.parquet_files import arrow_filesystem, arrow_path, asked, opened
 from connectors.files.partition import MAX_PARTITION_BYTES
-from connectors.files.paths import File, PathOption, find_files
-from connectors.files.source import FileSource
+from connectors.files.paths import File
+from connectors.files.table_source import TableFileSource
 from connectors.source import BATCH_BYTES, BadRow, Partition
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class ParquetPartition(Partition):
     wanted: tuple[str, ...] | None
 
 
-class ParquetSource(FileSource):
+class ParquetSource(TableFileSource):
     """Parquet files; a directory may be partitioned as Hive does it (``topic=sport/…``), which makes columns.
 
     A row without a text, or with a text that is not UTF-8, is a bad row; its position is its number in the file.
@@ -72,28 +71,11 @@ class ParquetSource(FileSource):
     excludes by their statistics or their path, and the columns that are not wanted, except ``row_id``, ``text`` and
     ``label``. Types that Spark lacks are widened, see `connectors.arrow_types`.
 
-    Attributes:
-        path: a file, a directory, a glob, ``package:NAME/sub/file``, or any of the first three in an object store.
-        text_column: the column that becomes ``text``.
-        label_column: the column that becomes ``label``, and must not be null; None takes one named ``label``, if
-            there is one, as it is. A list column makes the rows multi-label.
-        id_column: a key column, unique over all files, that becomes ``row_id``; None makes ids of file and row.
     """
 
-    identity_options: ClassVar[tuple[str, ...]] = ("path", "id_column", "storage")
-
-    path: PathOption
-    text_column: str = "text"
-    label_column: str | None = None
-    id_column: str | None = None
-
-    def read_schema(self) -> pa.Schema:
-        """Return the columns of all files, and of the paths; see `PartitionedSource.read_schema`."""
-        return self._layout(self._dataset(self.list_files()).schema).schema
-
-    def list_files(self) -> list[File]:
-        """Return the files; see `FileSource.list_files`."""
-        return find_files(self.path, storage=self.storage)
+    def found(self, files: Sequence[File]) -> pa.Schema:
+        """Return the columns of all files, and of their paths; see `TableFileSource.found`."""
+        return self._dataset(files).schema
 
     def divide(
         self,
@@ -110,17 +92,12 @@ class ParquetSource(FileSource):
         """
         dataset = self._dataset(files)
         found = dataset.schema
-        self._layout(found)
+        self.layout(found)
         wanted = None if columns is None else tuple(columns)
         groups = list(_row_groups(dataset, new, _usable(predicate, found)))
         if predicate is None and not groups and len(new) == len(files):
             raise EmptySourceError(f"{self.path} holds no row: every file in it is empty")
         return [_partition(run, found, wanted) for run in _runs(groups)]
-
-    def absent(self, new: Sequence[File], files: Sequence[File]) -> tuple[str, ...]:
-        """Return the columns that no new file has; see `FileSource.absent`."""
-        every = self._layout(self._dataset(files).schema).schema
-        return absent(every, self._column_names().targets(self._dataset(new).schema.names))
 
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the rows of a partition's row groups.
@@ -130,7 +107,7 @@ class ParquetSource(FileSource):
                 its column, which takes those of all files, does not.
         """
         assert isinstance(partition, ParquetPartition)
-        layout = self._layout(partition.found).narrowed(partition.wanted)
+        layout = self.layout(partition.found).narrowed(partition.wanted)
         for group in partition.groups:
             position = group.first_row
             for table in self._batches(group, partition.found, layout.sources):
@@ -170,17 +147,11 @@ class ParquetSource(FileSource):
         rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES * group.rows // max(1, group.size)))
         with opened(group.file) as file:
             there = file.schema_arrow.names
-            self._column_names().require_in([*there, *constants], group.file.address)
+            self.column_names().require_in([*there, *constants], group.file.address)
             constants.update((column, None) for column in columns if column not in (*there, *constants))
             stored = [column for column in columns if column not in constants]
             for batch in file.iter_batches(batch_size=rows, row_groups=[group.index], columns=stored):
                 yield _completed(batch, constants, found, columns, group.file)
-
-    def _column_names(self) -> ColumnNames:
-        return ColumnNames(self.text_column, self.label_column, self.id_column)
-
-    def _layout(self, found: pa.Schema) -> Layout:
-        return self._column_names().over(found, self.path)
 
 
 def _row_groups(
