@@ -8,21 +8,18 @@ from itertools import chain, islice
 from typing import ClassVar
 
 import pyarrow as pa
-from pydantic import model_validator
-from typing_extensions import Self
 
 from connectors.errors import SinkError, SinkExistsError
-from connectors.modal_sink import ModalSink
+from connectors.modal_sink import KeyedSink
 from connectors.postgres.database import Database, DatabaseOptions, identifier, table_name
 from connectors.postgres.types import postgres_type
 from connectors.sink import Receipt
-from connectors.source import ROW_ID
 
 _COMMITS = "_headrace_commits"
 _STAGING = "_headrace_staging_"
 
 
-class PostgresSink(DatabaseOptions, ModalSink):
+class PostgresSink(DatabaseOptions, KeyedSink):
     """A table of a PostgreSQL database, made if it is not there.
 
     Each attempt at a partition is copied into an unlogged table of its own beside the target; the commit moves the rows
@@ -40,22 +37,11 @@ class PostgresSink(DatabaseOptions, ModalSink):
     identity_options: ClassVar[tuple[str, ...]] = ("host", "port", "database", "table")
 
     table: str
-    keys: tuple[str, ...] = (ROW_ID,)
-
-    @model_validator(mode="after")
-    def _has_keys(self) -> Self:
-        if not self.keys or len(set(self.keys)) < len(self.keys):
-            raise ValueError("'keys' names at least one column, and each once")
-        return self
 
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
         """Make the target and the table of commits where they are not there; see `Sink.begin`."""
         columns = {field.name: postgres_type(field) for field in schema}
-        missing = [key for key in self.keys if self.mode == "merge" and key not in columns]
-        if missing:
-            raise SinkError(
-                f"there is no column {missing[0]!r} to merge by; there is: {', '.join(columns)}; name others in 'keys'"
-            )
+        self.require_keys(columns)
         with self.connected(SinkError) as database:
             self._clear(database, commit_id)
             database.run(

@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import model_validator
-from typing_extensions import Self
 
 from connectors.errors import SinkError, SinkExistsError
-from connectors.modal_sink import ModalSink
+from connectors.modal_sink import KeyedSink
 from connectors.object_store.store_options import places
 from connectors.sink import Receipt
-from connectors.source import ROW_ID
 from connectors.tables.delta_table import DeltaOptions, stored_schema, table_schema
 from connectors.tables.staged_files import StagedFile, Staging, directory_name
 
@@ -32,7 +29,7 @@ _LONGEST_STATISTIC = 64
 """Characters of a text that is kept in the log as a file's least or greatest; a longer one would swell the log."""
 
 
-class DeltaTableSink(DeltaOptions, ModalSink):
+class DeltaTableSink(DeltaOptions, KeyedSink):
     """A Delta table, made if it is not there.
 
     Each attempt at a partition is a Parquet file, in a directory of the commit within the table's, that no version of
@@ -49,14 +46,6 @@ class DeltaTableSink(DeltaOptions, ModalSink):
 
     identity_options: ClassVar[tuple[str, ...]] = ("path",)
 
-    keys: tuple[str, ...] = (ROW_ID,)
-
-    @model_validator(mode="after")
-    def _has_keys(self) -> Self:
-        if not self.keys or len(set(self.keys)) < len(self.keys):
-            raise ValueError("'keys' names at least one column, and each once")
-        return self
-
     def identity(self) -> dict[str, object]:
         """Return the table's name, and which storage it is in; see `Sink.identity`."""
         return super().identity() | places(self.storage_options)
@@ -64,12 +53,7 @@ class DeltaTableSink(DeltaOptions, ModalSink):
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
         """Make the table where it is not there, and the commit's directory; see `Sink.begin`."""
         columns = stored_schema(schema)
-        missing = [key for key in self.keys if self.mode == "merge" and key not in columns.names]
-        if missing:
-            raise SinkError(
-                f"there is no column {missing[0]!r} to merge by; there is: {', '.join(columns.names)}; name others in "
-                "'keys'"
-            )
+        self.require_keys(columns.names)
         self._prepare(commit_id, columns)
         self._staging(commit_id).begin(columns, afresh=not self.is_committed(commit_id))
 

@@ -8,14 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
-from pydantic import model_validator
-from typing_extensions import Self
 
 from connectors.errors import SinkError, SinkExistsError
-from connectors.modal_sink import ModalSink
+from connectors.modal_sink import KeyedSink
 from connectors.object_store.store_options import places
 from connectors.sink import Receipt
-from connectors.source import ROW_ID
 from connectors.tables.iceberg_table import IcebergOptions, arrow_schema, filesystem_of, stored_schema
 from connectors.tables.staged_files import StagedFile, Staging, directory_name
 
@@ -29,7 +26,7 @@ _WAITS = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds to wait after each time that another writer was faster."""
 
 
-class IcebergTableSink(IcebergOptions, ModalSink):
+class IcebergTableSink(IcebergOptions, KeyedSink):
     """An Iceberg table, made if it is not there; the namespace must be.
 
     Each attempt at a partition is a Parquet file, in a directory of the commit within the table's data, that no
@@ -47,14 +44,6 @@ class IcebergTableSink(IcebergOptions, ModalSink):
 
     identity_options: ClassVar[tuple[str, ...]] = ("catalog", "table")
 
-    keys: tuple[str, ...] = (ROW_ID,)
-
-    @model_validator(mode="after")
-    def _has_keys(self) -> Self:
-        if not self.keys or len(set(self.keys)) < len(self.keys):
-            raise ValueError("'keys' names at least one column, and each once")
-        return self
-
     def identity(self) -> dict[str, object]:
         """Return the table's name, and which storage it is in; see `Sink.identity`."""
         return super().identity() | places(self.properties)
@@ -62,12 +51,7 @@ class IcebergTableSink(IcebergOptions, ModalSink):
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
         """Make the table where it is not there, and the commit's directory; see `Sink.begin`."""
         columns = stored_schema(schema)
-        missing = [key for key in self.keys if self.mode == "merge" and key not in columns.names]
-        if missing:
-            raise SinkError(
-                f"there is no column {missing[0]!r} to merge by; there is: {', '.join(columns.names)}; name others in "
-                "'keys'"
-            )
+        self.require_keys(columns.names)
         with self.opened(SinkError) as catalog:
             if not self.has_table(catalog, SinkError):
                 with self.faults(SinkError):
