@@ -185,7 +185,7 @@ class LanceTableSink(LanceOptions, ModalSink):
 
     def _merged(self, table: lance.LanceDataset, files: list[StagedFile]) -> Any:
         merge = table.merge_insert(list(self.keys)).when_matched_update_all().when_not_matched_insert_all()
-        columns = pa.schema([table.schema.field(name) for name in files[0].described["columns"]])
+        columns = pa.schema([table.schema.field(name) for name in _columns(files[0])])
         rows = pa.RecordBatchReader.from_batches(columns, self._batches(files, None))
         return merge.execute_uncommitted(rows)[0].operation
 
@@ -195,7 +195,7 @@ class LanceTableSink(LanceOptions, ModalSink):
 
         version = table.data_storage_version
         fields = {field.name(): field for field in table.lance_schema.fields()}
-        numbers = [number for name in file.described["columns"] for number in _numbers(fields[name], version)]
+        numbers = [number for name in _columns(file) for number in _numbers(fields[name], version)]
         stored = len(self._session().open_reader(file.name).metadata().columns)
         if stored != len(numbers):
             raise SinkError(
@@ -257,6 +257,12 @@ class LanceTableSink(LanceOptions, ModalSink):
             f"{self.address().rstrip('/')}/{_DATA}", self.resolved_options()
         )
         return session
+
+
+def _columns(file: StagedFile) -> list[str]:
+    names = file.described["columns"]
+    assert isinstance(names, list)
+    return names
 
 
 def _numbers(field: Any, version: str) -> list[int]:

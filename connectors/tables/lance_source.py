@@ -111,9 +111,11 @@ class LanceTable(LanceOptions, PartitionedSource):
     def _batches(self, table: lance.LanceDataset, number: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield a fragment's rows as batches of `columns`, and where they are in the table."""
         with self.faults(SourceError, f", version {table.version}, fragment {number}"):
+            fragment = table.get_fragment(number)
+            assert fragment is not None
             scanner = table.scanner(
                 columns=list(columns),
-                fragments=[table.get_fragment(number)],
+                fragments=[fragment],
                 with_row_address=True,
                 blob_handling="all_binary",
                 batch_size=_MAX_BATCH_ROWS,

@@ -1,4 +1,4 @@
-"""Reaching a Lance table: how it is opened, which types its columns have in rows, and what the library's errors mean."""
+"""Reaching a Lance table: how it is opened, which types its columns are read as, and what its library's errors mean."""
 
 from __future__ import annotations
 
