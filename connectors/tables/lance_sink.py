@@ -89,9 +89,9 @@ class LanceTableSink(LanceOptions, ModalSink):
         if not first:
             return Receipt(partition, attempt, rows=0, bytes=0)
         table = self.open_table(SinkError)
-        columns = pa.schema([table.schema.field(name) for name in first[0].schema.names])
         name = f"{directory_name(commit_id)}-{partition:05d}-{attempt}-{secrets.token_hex(8)}.lance"
         with self.faults(SinkError):
+            columns = pa.schema([table.schema.field(name) for name in first[0].schema.names])
             writer = self._session().open_writer(name, schema=columns, version=table.data_storage_version)
         try:
             # What the batches raise is not the store's fault, so only what is done to the file is under faults.

@@ -332,6 +332,8 @@ class TestWriting:
         (name,) = (json.loads(text)["name"] for text in chosen.staged)
         inode = Path(sink.path, "data", name).stat().st_ino
         assert len(_staged(sink)) == 2
+        with pytest.raises(SinkError, match="two receipts for one partition"):
+            sink.commit("one", [chosen, chosen])
         sink.commit("one", [chosen])
         (left,) = Path(sink.path, "data").iterdir()
         assert (left.name, left.stat().st_ino, _staged(sink)) == (name, inode, [])

@@ -24,7 +24,8 @@ def test_the_public_names_are_these_and_all_there() -> None:
 
 def test_importing_brings_in_none_of_the_heavy_packages() -> None:
     heavy = {
-        "pyspark", "ray", "torch", "pandas", "botocore", "confluent_kafka", "datasets", "deltalake", "pyiceberg", "lance",
+        "pyspark", "ray", "torch", "pandas", "botocore", "confluent_kafka", "datasets", "deltalake", "lance",
+        "pyiceberg",
     }  # fmt: skip
     program = f"import sys, connectors; print(sorted({heavy!r} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -30,6 +30,7 @@ SAMPLES = "tests.pipelines.sample_plugins"
 
 NEEDED: dict[str, dict[str, object]] = {
     "source.archives": {"path": "/data"},
+    "source.arrow": {"path": "/data"},
     "source.csv": {"path": "/data"},
     "source.huggingface": {"name": "acme/reviews"},
     "source.delta_table": {"path": "/data"},
