@@ -141,6 +141,7 @@ VALUES |= {
     f"{name}.storage": ({}, _STORAGE)
     for name in (
         "source.archives",
+        "source.arrow",
         "source.csv",
         "source.json_lines",
         "source.parquet",
