@@ -44,6 +44,8 @@ from connectors.tables.delta_sink import DeltaTableSink
 from connectors.tables.delta_source import DeltaTable
 from connectors.tables.iceberg_sink import IcebergTableSink
 from connectors.tables.iceberg_source import IcebergTable
+from connectors.tables.lance_sink import LanceTableSink
+from connectors.tables.lance_source import LanceTable
 
 __all__ = [
     "Archives",
@@ -64,6 +66,8 @@ __all__ = [
     "JsonLines",
     "JsonLinesSink",
     "Kafka",
+    "LanceTable",
+    "LanceTableSink",
     "Memory",
     "ParquetSink",
     "ParquetSource",

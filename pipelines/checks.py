@@ -148,7 +148,7 @@ def _check_increments(pipeline: Pipeline) -> None:
         raise PipelineError(
             f"the source, {type(source).__name__}, reads rows of its window for late ones again with each run, and the "
             f"sink, {type(sink).__name__}, adds them once more; write to a table in the mode merge (PostgreSQL, Delta, "
-            "Iceberg), or set the source's late: 0"
+            "Iceberg, Lance), or set the source's late: 0"
         )
 
 

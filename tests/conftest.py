@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 _OF_THIRD_PARTIES = (
     # pyspark leaves the sockets that it collects results through to the garbage collector, and compares versions by
-    # distutils; Ray warns of its own settings when it copies them, and leaves its processes' files open.
+    # distutils; Ray warns of its own settings when it copies them, and leaves its processes' files open; Lance warns of
+    # every fork, also where Ray is started by one.
     "ignore:unclosed:ResourceWarning",
     "ignore:subprocess .* is still running:ResourceWarning",
     "ignore:distutils Version classes are deprecated:DeprecationWarning",
     "ignore::DeprecationWarning:ray.data.context",
+    "ignore:lance is not fork-safe:UserWarning",
 )
 
 # A slow machine is no fault of a test's, and the temporary directory of one may serve all of its examples.

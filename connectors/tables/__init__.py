@@ -1,1 +1,1 @@
-"""Sources and sinks of table formats, Delta and Iceberg, whose logs say which files belong to which version."""
+"""Sources and sinks of table formats, Delta, Iceberg and Lance, whose logs say which files belong to which version."""

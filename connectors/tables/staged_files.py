@@ -147,21 +147,7 @@ class Staging:
         Raises:
             SinkError: a row has not, or one does.
         """
-        batches = [batch for file in files for batch in self._read(file, keys)]
-        if not batches:
-            return
-        table = pa.Table.from_batches(batches)
-        named = ", ".join(keys)
-        if any(column.null_count for column in table.columns):
-            raise SinkError(f"a row has no key ({named} is null), so it cannot be merged; give it one, or leave it out")
-        counted = table.group_by(list(keys)).aggregate([([], "count_all")])
-        twice = counted.filter(pa.compute.field("count_all") > 1).slice(0, 1).to_pylist()
-        if twice:
-            key = ", ".join(str(twice[0][name]) for name in keys)
-            raise SinkError(
-                f"{twice[0]['count_all']} rows have the key {key} ({named}), so which of them the table is to hold "
-                "cannot be told; deduplicate them, or merge by more keys"
-            )
+        require_keys((batch for file in files for batch in self._read(file, keys)), keys)
 
     def _written(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pq.FileMetaData:
         # What the batches raise is not the store's fault, so only what is done to the file is under faults.
@@ -210,6 +196,30 @@ class Staging:
 
     def _path(self, name: str) -> str:
         return f"{self.directory}/{name}"
+
+
+def require_keys(batches: Iterable[pa.RecordBatch], keys: Sequence[str]) -> None:
+    """See to it that every row has a key, and that none comes twice; see `Staging.require_keys`.
+
+    Args:
+        batches: the rows' keys alone.
+        keys: the names of their columns.
+    """
+    found = list(batches)
+    if not found:
+        return
+    table = pa.Table.from_batches(found)
+    listed = ", ".join(keys)
+    if any(column.null_count for column in table.columns):
+        raise SinkError(f"a row has no key ({listed} is null), so it cannot be merged; give it one, or leave it out")
+    counted = table.group_by(list(keys)).aggregate([([], "count_all")])
+    twice = counted.filter(pa.compute.field("count_all") > 1).slice(0, 1).to_pylist()
+    if twice:
+        key = ", ".join(str(twice[0][name]) for name in keys)
+        raise SinkError(
+            f"{twice[0]['count_all']} rows have the key {key} ({listed}), so which of them the table is to hold "
+            "cannot be told; deduplicate them, or merge by more keys"
+        )
 
 
 def named(receipts: Iterable[Receipt]) -> list[StagedFile]:

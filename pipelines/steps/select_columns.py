@@ -19,7 +19,8 @@ class SelectColumns(RowStep):
     """Keeps the columns named, and ``row_id``, ``text``, ``label`` and ``split``, in their order.
 
     Before the first table step, and behind steps that look at no other columns, it spares reading: sources that can
-    (Parquet, PostgreSQL, Delta, Iceberg, Hugging Face) read the columns named alone. ``headrace plan`` shows them.
+    (Parquet, PostgreSQL, Delta, Iceberg, Lance, Hugging Face) read the columns named alone. ``headrace plan`` shows
+    them.
 
     It is for training only, although it is not about labels: a text that is scored comes without the columns
     named, and has none to spare.

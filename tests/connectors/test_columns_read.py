@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import lance
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
+from lance.file import LanceFileReader
 from pyiceberg.catalog import load_catalog
 
 from connectors import (
@@ -17,6 +19,7 @@ from connectors import (
     DeltaTable,
     HuggingFaceDataset,
     IcebergTable,
+    LanceTable,
     ParquetSource,
     PartitionedSource,
     Postgres,
@@ -48,6 +51,18 @@ def delta(directory: Path) -> PartitionedSource:
     return DeltaTable(path=str(directory))
 
 
+def lance_table(directory: Path) -> PartitionedSource:
+    table = lance.write_dataset(ROWS, directory)
+    (file,) = table.get_fragments()[0].data_files()
+    place = directory / "data" / file.path
+    data = bytearray(place.read_bytes())
+    for page in LanceFileReader(str(place)).metadata().columns[ROWS.schema.get_field_index("body")].pages:
+        for buffer in page.buffers:
+            data[buffer.position : buffer.position + buffer.size] = b"\xff" * buffer.size
+    place.write_bytes(data)
+    return LanceTable(path=str(directory))
+
+
 def iceberg(directory: Path) -> PartitionedSource:
     properties = {"type": "sql", "uri": f"sqlite:///{directory}/catalog.db", "warehouse": str(directory)}
     with closing(load_catalog("default", **properties)) as catalog:
@@ -58,7 +73,7 @@ def iceberg(directory: Path) -> PartitionedSource:
     return IcebergTable(table="news.rows", properties=properties)
 
 
-@pytest.mark.parametrize("make", [parquet, delta, iceberg])
+@pytest.mark.parametrize("make", [parquet, delta, iceberg, lance_table])
 def test_of_files_only_the_columns_that_are_wanted_are_read(make: object, tmp_path: Path) -> None:
     source = make(tmp_path)  # type: ignore[operator]
     assert read(source, WANTED) == ROWS.select(WANTED).to_pylist()

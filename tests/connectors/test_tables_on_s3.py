@@ -1,4 +1,4 @@
-"""Delta and Iceberg tables in an object store, which moto's server plays."""
+"""Delta, Iceberg and Lance tables in an object store, which moto's server plays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from connectors import DeltaTable, DeltaTableSink, IcebergTable, IcebergTableSink, SinkError, SourceError
+from connectors import (
+    DeltaTable,
+    DeltaTableSink,
+    IcebergTable,
+    IcebergTableSink,
+    LanceTable,
+    LanceTableSink,
+    SinkError,
+    SourceError,
+)
 from connectors.sink import Sink
 from connectors.source import PartitionedSource
 from tests.connectors import s3_server
@@ -24,7 +33,7 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture
-def delta(address: str, tmp_path: Path) -> dict[str, object]:
+def object_store(address: str, tmp_path: Path) -> dict[str, object]:
     options = {
         "aws_endpoint": address,
         "aws_region": "us-east-1",
@@ -52,8 +61,13 @@ def iceberg(address: str, tmp_path: Path) -> dict[str, object]:
     return {"table": "news.articles", "properties": properties}
 
 
-def test_a_delta_table_is_written_merged_and_read(delta: dict[str, object]) -> None:
-    sink, source = DeltaTableSink(**delta), DeltaTable(**delta, id_column="row_id")
+@pytest.mark.parametrize(
+    ("sink_class", "source_class"), [(DeltaTableSink, DeltaTable), (LanceTableSink, LanceTable)], ids=["delta", "lance"]
+)
+def test_a_delta_or_lance_table_is_written_merged_and_read(
+    sink_class: type[Sink], source_class: type[PartitionedSource], object_store: dict[str, object]
+) -> None:
+    sink, source = sink_class(**object_store), source_class(**object_store, id_column="row_id")
     _write(sink, "one", 0)
     _write(sink.model_copy(update={"mode": "merge"}), "two", 20)
     _give_up(sink, "three")

@@ -16,9 +16,10 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import connectors
-from connectors import BadRow, PartitionedSource, PostgresSink, Receipt, Sink
+from connectors import BadRow, LanceTableSink, PartitionedSource, PostgresSink, Receipt, Sink
 from connectors.files.directory import LocalDirectory
 from connectors.object_store.directory import ObjectDirectory
 from connectors.tables.staged_files import StagedFile, Staging
@@ -104,7 +105,9 @@ class _Deadly:
                 setattr(kind, step, lambda *names: _die())
             # In the transaction, of which nothing is left then.
             PostgresSink._clear = lambda *arguments: _die()  # type: ignore[method-assign]
-            self._die_in_the_staging_of_tables(published=self._where == "in the commit")
+            published = self._where == "in the commit"
+            self._die_in_the_staging_of_tables(published=published)
+            self._die_in_a_lance_table(published=published)
         self._sink.commit(commit_id, receipts, cursor)
         if self._where == "between commit and state":
             _die()
@@ -119,6 +122,17 @@ class _Deadly:
             clear(staging, kept, ended=ended)
 
         Staging.clear = clear_once  # type: ignore[method-assign]
+
+    def _die_in_a_lance_table(self, *, published: bool) -> None:
+        """It clears what is not published, and then publishes; it dies between these, or after both."""
+        publish = LanceTableSink._publish
+
+        def publish_and_die(*arguments: Any) -> None:
+            if published:
+                publish(*arguments)
+            _die()
+
+        LanceTableSink._publish = publish_and_die  # type: ignore[method-assign]
 
 
 def _die() -> None:

@@ -12,9 +12,11 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import lance
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +29,7 @@ from connectors import (
     DeltaTableSink,
     IcebergTableSink,
     JsonLinesSink,
+    LanceTableSink,
     ParquetSink,
     PostgresSink,
     Sink,
@@ -49,6 +52,8 @@ SINKS: dict[str, type[Sink]] = {
     "delta_merge": DeltaTableSink,
     "iceberg": IcebergTableSink,
     "iceberg_merge": IcebergTableSink,
+    "lance": LanceTableSink,
+    "lance_merge": LanceTableSink,
     "postgres": PostgresSink,
     "postgres_merge": PostgresSink,
 }
@@ -124,6 +129,23 @@ class Iceberg(Target):
 
 
 @dataclass
+class Lance(Target):
+    path: Path
+    merges: bool
+
+    def texts(self) -> list[str]:
+        return list(lance.dataset(self.path).to_table()["text"].to_pylist())
+
+    def staged(self) -> list[str]:
+        table = lance.dataset(self.path)
+        if self.merges:
+            # What a merge leaves that is killed once it has happened is for the table's own cleanup.
+            table.cleanup_old_versions(timedelta(days=1), delete_unverified=True)
+        named = {file.path for fragment in table.get_fragments() for file in fragment.data_files()}
+        return [one.name for one in self.path.glob("data/headrace-*") if one.name not in named]
+
+
+@dataclass
 class Postgres(Target):
     server: Server
     table: str
@@ -166,8 +188,8 @@ def target(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Target:
         target = Iceberg(out)
         target.catalog().close()
         options |= {"table": _TABLE, "properties": target.properties}
-    elif kind.startswith("delta"):
-        target = Delta(out)
+    elif kind.startswith(("delta", "lance")):
+        target = Delta(out) if kind.startswith("delta") else Lance(out, kind.endswith("_merge"))
         options |= {"path": str(out)}
     else:
         options |= {"path": str(out)}

@@ -38,6 +38,7 @@ NEEDED: dict[str, dict[str, object]] = {
     "source.jdbc": {"url": "jdbc:x://host/news", "driver": "org.x.Driver", "table": "articles"},
     "source.json_lines": {"path": "/data"},
     "source.kafka": {"bootstrap_servers": "localhost:9092", "topic": "news"},
+    "source.lance": {"path": "/data"},
     "source.memory": {"rows": [{"text": "a", "other": "b"}]},
     "source.parquet": {"path": "/data"},
     "source.postgres": {"database": "news", "user": "reader", "table": "articles"},
@@ -54,6 +55,7 @@ NEEDED: dict[str, dict[str, object]] = {
     "sink.delta_table": {"path": "/out"},
     "sink.iceberg_table": {"table": "news.out"},
     "sink.json_lines": {"path": "/out"},
+    "sink.lance": {"path": "/out"},
     "sink.parquet": {"path": "/out"},
     "sink.postgres": {"database": "news", "user": "writer", "table": "articles"},
 }
@@ -96,6 +98,7 @@ VALUES: dict[str, Change] = {
     "source.kafka.start": ({}, "2026-01-31T00:00:00Z"),
     "source.kafka.types": ({}, {"a": "int64"}),
     "source.kafka.user": ({"security_protocol": "SASL_SSL", "password": "${env:PASSWORD}"}, "me"),
+    "source.lance.version": ({}, "first"),
     "source.memory.rows": ({}, [{"text": "b", "other": "b"}]),
     "source.rest.auth": ({}, {"type": "basic", "user": "ann", "password": "${env:PASSWORD}"}),
     "source.rest.cursor_column": ({"id_column": "id"}, "at"),
