@@ -143,6 +143,8 @@ class ReadState:
         if pending is None:
             return None
         if sink.is_committed(pending.commit_id):
+            # Changes no row, and clears what it was kept from clearing.
+            sink.commit(pending.commit_id, (), pending.cursor)
             self._done(pending)
             return pending
         sink.abort(pending.commit_id)

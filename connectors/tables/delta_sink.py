@@ -65,7 +65,8 @@ class DeltaTableSink(DeltaOptions, KeyedSink):
         """Publish the receipts' files as one version of the table; see `Sink.commit`."""
         table, staging = self.open_table(SinkError), self._staging(commit_id)
         if _has(table, commit_id):
-            staging.end()
+            # What was merged was written anew, and any other file may be the table's.
+            staging.clear() if self.mode == "merge" else staging.end()
             return
         schema, files = staging.schema(), staging.staged(commit_id, receipts)
         if self.mode == "merge":

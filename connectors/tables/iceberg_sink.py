@@ -76,7 +76,8 @@ class IcebergTableSink(IcebergOptions, KeyedSink):
             table = self.load_table(catalog, SinkError)
             staging = self._staging(table, commit_id)
             if _has(table, commit_id):
-                staging.end()
+                # What was merged was written anew, and any other file may be the table's.
+                staging.clear() if self.mode == "merge" else staging.end()
                 return
             staging.schema()
             files = staging.staged(commit_id, receipts)

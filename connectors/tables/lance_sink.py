@@ -9,15 +9,12 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
-from pydantic import model_validator
-from typing_extensions import Self
 
 from connectors.arrow_types import plain_type
 from connectors.errors import SinkError, SinkExistsError
-from connectors.modal_sink import ModalSink
+from connectors.modal_sink import KeyedSink
 from connectors.object_store.store_options import places
 from connectors.sink import Receipt
-from connectors.source import ROW_ID
 from connectors.tables.lance_table import LanceOptions
 from connectors.tables.staged_files import StagedFile, directory_name, named, require_keys
 
@@ -31,7 +28,7 @@ _DATA = "data"
 _READ_ROWS = 8_192
 
 
-class LanceTableSink(LanceOptions, ModalSink):
+class LanceTableSink(LanceOptions, KeyedSink):
     """A Lance table, made if it is not there.
 
     Each attempt at a partition is a data file among the table's, named for the commit, that no version of the table
@@ -50,14 +47,6 @@ class LanceTableSink(LanceOptions, ModalSink):
 
     identity_options: ClassVar[tuple[str, ...]] = ("path",)
 
-    keys: tuple[str, ...] = (ROW_ID,)
-
-    @model_validator(mode="after")
-    def _has_keys(self) -> Self:
-        if not self.keys or len(set(self.keys)) < len(self.keys):
-            raise ValueError("'keys' names at least one column, and each once")
-        return self
-
     def identity(self) -> dict[str, object]:
         """Return the table's name, and which storage it is in; see `Sink.identity`."""
         return super().identity() | places(self.storage_options)
@@ -65,12 +54,7 @@ class LanceTableSink(LanceOptions, ModalSink):
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
         """Make the table where it is not there, and clear what an earlier try has left; see `Sink.begin`."""
         columns = pa.schema([pa.field(one.name, plain_type(one.type)) for one in schema])
-        missing = [key for key in self.keys if self.mode == "merge" and key not in columns.names]
-        if missing:
-            raise SinkError(
-                f"there is no column {missing[0]!r} to merge by; there is: {', '.join(columns.names)}; name others in "
-                "'keys'"
-            )
+        self.require_keys(columns.names)
         table = self.find_table(SinkError) or self._made(columns)
         committed = self._has(table, commit_id)
         self._check_target(table, columns)
@@ -153,11 +137,16 @@ class LanceTableSink(LanceOptions, ModalSink):
     def _check_target(self, table: lance.LanceDataset, columns: pa.Schema) -> None:
         there = {field.name: plain_type(field.type) for field in table.schema}
         new = [name for name in columns.names if name not in there]
-        if new:
+        if new and self.new_columns == "refuse":
             raise SinkError(
-                f"the Lance table {self.path} has no column {new[0]!r}; it has: {', '.join(sorted(there))}; add the "
-                "column, or leave it out of the rows"
+                f"the Lance table {self.path} has no column {new[0]!r}; it has: {', '.join(sorted(there))}; set "
+                "new_columns: add, or leave it out of the rows"
             )
+        if new:
+            added = pa.schema([columns.field(name).with_nullable(True) for name in new])
+            with self.faults(SinkError):
+                table.add_columns(added)
+            there |= {field.name: plain_type(field.type) for field in added}
         required = [field.name for field in table.schema if not field.nullable and field.name not in columns.names]
         if required:
             raise SinkError(f"the Lance table {self.path} wants a column {required[0]!r}, which the rows have not")

@@ -18,6 +18,8 @@ from connectors import (
     IcebergTableSink,
     JsonLines,
     JsonLinesSink,
+    LanceTable,
+    LanceTableSink,
     ParquetSink,
     ParquetSource,
     PartitionedSource,
@@ -39,7 +41,7 @@ def server() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=["csv", "json_lines", "parquet", "delta", "iceberg", "postgres"])
+@pytest.fixture(params=["csv", "json_lines", "parquet", "delta", "iceberg", "lance", "postgres"])
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Pair:
     """Return what makes a sink of options, and a source of its target."""
     path = str(tmp_path / "out")
@@ -59,6 +61,7 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Pair:
         "json_lines": (lambda **more: JsonLinesSink(path=path, **more), JsonLines(path=path, id_column="row_id")),
         "parquet": (lambda **more: ParquetSink(path=path, **more), ParquetSource(path=path, id_column="row_id")),
         "delta": (lambda **more: DeltaTableSink(path=path, **more), DeltaTable(path=path, id_column="row_id")),
+        "lance": (lambda **more: LanceTableSink(path=path, **more), LanceTable(path=path, id_column="row_id")),
         "iceberg": (lambda **more: IcebergTableSink(**catalog, **more), IcebergTable(**catalog, id_column="row_id")),
     }
     return pairs[request.param]

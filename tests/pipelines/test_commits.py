@@ -91,6 +91,11 @@ class Files(Target):
         return list(self.directory.names("_staging"))
 
 
+def staged_below(table: Path) -> list[Path]:
+    """Return the files in the directories of commits; what a table names of them is no longer staged."""
+    return [one for one in table.rglob("headrace-*/*") if one.is_file()]
+
+
 @dataclass
 class Delta(Target):
     path: Path
@@ -99,7 +104,8 @@ class Delta(Target):
         return list(DeltaTable(self.path).to_pyarrow_table()["text"].to_pylist())
 
     def staged(self) -> list[str]:
-        return [one.name for one in self.path.glob("_staging/*")]
+        named = {Path(uri.removeprefix("file://")).name for uri in DeltaTable(self.path).file_uris()}
+        return [one.name for one in staged_below(self.path) if one.name not in named]
 
 
 @dataclass
@@ -114,7 +120,12 @@ class Iceberg(Target):
             catalog.close()
 
     def staged(self) -> list[str]:
-        return [one.name for one in self.path.glob("_staging/*")]
+        catalog = self.catalog()
+        try:
+            named = {Path(task.file.file_path).name for task in catalog.load_table(_TABLE).scan().plan_files()}
+        finally:
+            catalog.close()
+        return [one.name for one in staged_below(self.path) if one.name not in named]
 
     @property
     def properties(self) -> dict[str, str]:
