@@ -60,6 +60,24 @@ class ColumnNames:
         sources = tuple(renamed.get(field.name, field.name) for field in read)
         return Layout(pa.schema(fields), sources, self.row_id is not None, self.label is not None)
 
+    def require_in(self, names: Sequence[str], address: str) -> None:
+        """See to it that one of several files has the columns that its rows are nothing without.
+
+        Raises:
+            SourceSchemaError: it has not.
+        """
+        for name in (self.text, self.label, self.row_id):
+            if name is not None and name not in names:
+                raise SourceSchemaError(
+                    f"{address} has no column {name!r}, which other files of the source have; it has: "
+                    f"{', '.join(names)}"
+                )
+
+    def targets(self, names: Sequence[str]) -> list[str]:
+        """Return what columns are called in rows that are called `names` in the table."""
+        given = {self.text: TEXT, self.label: LABEL, self.row_id: ROW_ID}
+        return [given.get(name, name) for name in names]
+
     def _renamed(self, found: pa.Schema, origin: str) -> dict[str, str]:
         """Return the found column for each of ``row_id``, ``text`` and ``label``, as far as there is one."""
         label = self.label if self.label is not None or LABEL not in found.names else LABEL

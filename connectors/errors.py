@@ -4,6 +4,7 @@
     ├── SourceError               reading failed
     │   ├── SourceNotFoundError   the path, the package or the table is not there
     │   ├── EmptySourceError      it is there and holds nothing to read
+    │   ├── ConnectionCutError    the connection to a store was cut, time and again
     │   ├── SourceSchemaError     a column that was asked for is absent, or has a type that text cannot have
     │   └── BadRowError           a malformed row was met under ``on_bad_rows="fail"``
     ├── SinkError                 writing failed; nothing of the commit is visible
@@ -30,6 +31,10 @@ class SourceNotFoundError(SourceError):
 
 class EmptySourceError(SourceError):
     """A source exists and holds nothing to read."""
+
+
+class ConnectionCutError(SourceError):
+    """The connection to a store was cut while it was read; reading may go on over another one."""
 
 
 class SourceSchemaError(SourceError):

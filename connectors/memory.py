@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from connectors.columns import ColumnNames, Layout
-from connectors.errors import EmptySourceError, SourceError
-from connectors.source import BATCH_BYTES, BadRow, Partition, PartitionedSource, Plan
+from connectors.errors import EmptySourceError
+from connectors.source import BATCH_BYTES, BadRow, Partition, PartitionedSource
 
 MAX_SPEC_ROWS = 10_000
 """More rows than this are not written into a spec: it would be no text for people any more."""
@@ -128,6 +127,8 @@ class Memory(PartitionedSource):
         id_column: a key column that becomes ``row_id``; None numbers the rows.
     """
 
+    identity_options: ClassVar[tuple[str, ...]] = ()
+
     rows: Rows
     text_column: str = "text"
     label_column: str | None = None
@@ -137,23 +138,14 @@ class Memory(PartitionedSource):
         """Return the columns of the rows; see `PartitionedSource.read_schema`."""
         return self._layout().schema
 
-    @contextmanager
-    def plan(
-        self,
-        *,
-        since: str | None = None,
-        columns: Sequence[str] | None = None,
-        predicate: pc.Expression | None = None,
-    ) -> Iterator[Plan]:
-        """Yield ranges of rows; see `PartitionedSource.plan`."""
-        if since is not None:
-            raise SourceError("Memory keeps no position, so it cannot read on from a cursor; leave 'since' out")
+    def partitions(self) -> Sequence[Partition]:
+        """Return ranges of rows; see `PartitionedSource.partitions`."""
         table = self.rows.table
         if not table.num_rows:
             raise EmptySourceError("Memory holds no rows; give it at least one")
         step = max(MIN_PARTITION_ROWS, -(-table.num_rows // 16))
         starts = range(0, table.num_rows, step)
-        yield Plan(tuple(RowRange(f"memory:{start + 1}", start, min(start + step, table.num_rows)) for start in starts))
+        return [RowRange(f"memory:{start + 1}", start, min(start + step, table.num_rows)) for start in starts]
 
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
         """Yield the rows of a range."""

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, ConfigDict, Field, RootModel, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    RootModel,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 
 from connectors.errors import SecretError
-from connectors.paths import BASE_DIRECTORY
+from connectors.files.paths import BASE_DIRECTORY
 
 _SECRET_NAME = re.compile(r"password|passwd|secret|token|credential|access\.key|account\.key", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
@@ -19,12 +29,17 @@ _REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
 class Secret(RootModel[str]):
     """A reference to a secret, written ``${env:NAME}`` or ``${file:PATH}``; never the secret itself.
 
-    The reference is what a spec, a repr, a log and a run record show. `resolve` reads the value when it is
-    needed. A relative path is made absolute at once, as a `PathOption` is, because executors work in other
-    directories.
+    The reference is what a spec, a repr, a log and a run record show, and what equality is by. `resolve` reads the
+    value when it is needed. A relative path is made absolute at once, as a `PathOption` is, because executors work in
+    other directories.
+
+    Pickling takes along what the reference leads to here, for `resolve` on the other side: workers have the environment
+    and the files of their own host, as they were when it joined the cluster, and not those of who runs the pipeline.
     """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    _brought: SecretStr | None = PrivateAttr(default=None)
 
     @field_validator("root")
     @classmethod
@@ -39,12 +54,26 @@ class Secret(RootModel[str]):
         base = (info.context or {}).get(BASE_DIRECTORY) or os.getcwd()
         return f"${{file:{os.path.normpath(os.path.join(base, os.path.expanduser(name)))}}}"
 
+    def __eq__(self, other: object) -> bool:
+        return self.root == other.root if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.root)
+
+    def __reduce__(self) -> tuple[Callable[[str, SecretStr | None], Secret], tuple[str, SecretStr | None]]:
+        try:
+            return _arrived, (self.root, self.resolve())
+        except SecretError:
+            return _arrived, (self.root, None)
+
     def resolve(self) -> SecretStr:
         """Return the secret's value.
 
         Raises:
             SecretError: the variable is not set, or the file cannot be read.
         """
+        if self._brought is not None:
+            return self._brought
         match = _REFERENCE.fullmatch(self.root)
         assert match
         kind, name = match.groups()
@@ -57,6 +86,13 @@ class Secret(RootModel[str]):
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise SecretError(f"{self.root}: cannot read {name}: {reason}; mend the file or the reference") from error
+
+
+def _arrived(reference: str, value: SecretStr | None) -> Secret:
+    """Return a secret that was pickled elsewhere, with what it led to there."""
+    secret = Secret(reference)
+    secret._brought = value
+    return secret
 
 
 def _setting(value: object) -> object:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
+
+from connectors.errors import SinkError
+from connectors.identity import identity_of
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,20 @@ class Sink(BaseModel, ABC):
     the sink's options.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A value that was refused may be a password in the wrong place.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    identity_options: ClassVar[tuple[str, ...] | None] = None
+    """The options that say where the rows go, and neither who writes them nor how. None: all options, which is safe,
+    and has an incremental pipeline refuse to go on after any change."""
+
+    def identity(self) -> dict[str, object]:
+        """Return what tells the target from others, as JSON has it.
+
+        It is kept with the cursor of the rows that it has been given, which says nothing of another target. No secret
+        is in it.
+        """
+        return identity_of(self, type(self).model_fields if self.identity_options is None else self.identity_options)
 
     @abstractmethod
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
@@ -65,5 +82,42 @@ class Sink(BaseModel, ABC):
         """
 
     @abstractmethod
+    def is_committed(self, commit_id: str) -> bool:
+        """Tell whether a commit has happened, as the target itself knows it; called in the driver.
+
+        This is how a run finds out what became of one that was cut short, so it must not be a guess: once `commit`
+        could have published a row that readers see and will go on to see, the answer is yes.
+
+        Raises:
+            SinkError: the target cannot be asked.
+        """
+
+    @abstractmethod
     def abort(self, commit_id: str) -> None:
         """Clear all staging of a commit that will not happen; safe to call at any time, and again."""
+
+    def accumulates(self) -> bool:
+        """Tell whether what one commit has published stays when the next one comes.
+
+        An incremental pipeline wants that, as each of its commits holds no more than what is new.
+        """
+        return True
+
+    def merges(self) -> bool:
+        """Tell whether a row that comes again takes the place of the one before, by its keys, and is not added."""
+        return False
+
+    def adding_columns(self) -> Sink:
+        """Return the sink that adds columns to its target which rows bring and it has not; itself where it cannot."""
+        return self
+
+    def replacing(self) -> Sink:
+        """Return the sink whose commit replaces all that the target holds, in the same transaction.
+
+        Raises:
+            SinkError: the target cannot do that.
+        """
+        raise SinkError(
+            f"{type(self).__name__} cannot replace what its target holds, as a full refresh wants; empty the target "
+            "yourself, and reset the pipeline's state"
+        )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from connectors.errors import BadRowError
+from connectors.errors import BadRowError, SourceError
+from connectors.identity import identity_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -45,10 +46,13 @@ class Plan:
     Attributes:
         partitions: disjoint parts that together are the whole, in the order that rows are numbered.
         cursor: how far the source will have been read once all partitions are; None where it keeps no position.
+        absent: columns of `PartitionedSource.row_schema` that nothing of the plan has, so that its rows have nulls for
+            them: what has come since the cursor may have fewer than what came before.
     """
 
     partitions: Sequence[Partition]
     cursor: str | None = None
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,22 @@ class _Numbering:
 class Source(BaseModel, ABC):
     """Where rows come from: the fields of a source are its options, in YAML and in Python alike."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A value that was refused may be a password in the wrong place.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    identity_options: ClassVar[tuple[str, ...] | None] = None
+    """The options that say which rows these are and what a cursor counts: where they are, what is left out of them, by
+    which column or key they are known. Credentials and what only says how to read (sizes, retries) are none of these.
+    None: all options, which is safe, and refuses to read on after any change."""
+
+    def identity(self) -> dict[str, object]:
+        """Return what tells the rows from those of another source, as JSON has it.
+
+        It is kept with a cursor: where it has changed, the cursor means nothing, and reading on from it would pass rows
+        over. No secret is in it.
+        """
+        every = (name for name in type(self).model_fields if name != "on_bad_rows")
+        return identity_of(self, every if self.identity_options is None else self.identity_options)
 
 
 class PartitionedSource(Source):
@@ -105,6 +124,18 @@ class PartitionedSource(Source):
 
     on_bad_rows: Literal["quarantine", "fail"] = "quarantine"
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
+        """See to it that a source plans.
+
+        Raises:
+            TypeError: the class reads, and has neither `partitions` nor `plan`.
+        """
+        super().__pydantic_init_subclass__(**kwargs)
+        plans = cls.partitions is not PartitionedSource.partitions or cls.plan is not PartitionedSource.plan
+        if not plans and cls.read is not PartitionedSource.read:
+            raise TypeError(f"{cls.__name__} must define partitions() (or plan(), see PartitionedSource)")
+
     @abstractmethod
     def read_schema(self) -> pa.Schema:
         """Return the columns that `read` yields.
@@ -118,28 +149,54 @@ class PartitionedSource(Source):
             SourceSchemaError: a column that was asked for is absent.
         """
 
-    @abstractmethod
+    def partitions(self) -> Sequence[Partition]:
+        """Return disjoint parts that together are the whole; what a source defines that needs no more than that.
+
+        One that keeps positions, holds a snapshot open, or reads less where less is wanted overrides `plan` instead.
+
+        Raises:
+            SourceNotFoundError: there is nothing at the place named.
+            EmptySourceError: the place exists and holds nothing.
+        """
+        raise NotImplementedError
+
+    @contextmanager
     def plan(
         self,
         *,
         since: str | None = None,
         columns: Sequence[str] | None = None,
         predicate: pc.Expression | None = None,
-    ) -> AbstractContextManager[Plan]:
+    ) -> Iterator[Plan]:
         """Return a context manager that yields what is to be read; all reading happens before it exits.
 
-        A source whose store has snapshots holds one open in between.
+        A source whose store has snapshots holds one open in between. Here, it yields the `partitions`.
 
         Args:
             since: the cursor of an earlier plan: only what came after it is wanted. A source without positions
                 raises `SourceError` when one is given.
-            columns: the columns that are wanted; a hint, so more may be read.
-            predicate: the rows that are wanted; a hint, so the caller filters again.
+            columns: the columns that are wanted, of `row_schema`, beside ``row_id``; a hint, so more may be read. Those
+                that are wanted come with the types, values and ids that they have among all; a row that is bad in
+                others alone may be a good one then.
+            predicate: the rows that are wanted; a hint, so the caller filters again. A source that leaves rows out
+                gives ids of its own, as those that the base counts out would not be the same.
 
         Raises:
             SourceNotFoundError: there is nothing at the place named.
             EmptySourceError: the place exists and holds nothing.
         """
+        if since is not None:
+            raise SourceError(
+                f"{type(self).__name__} keeps no position, so it cannot read on from a cursor; leave 'since' out"
+            )
+        yield Plan(tuple(self.partitions()))
+
+    def reads_again(self) -> bool:
+        """Tell whether reading on gives rows again that were given before the cursor, as a window for late ones does.
+
+        A sink must then merge them by their keys, see `Sink.merges`, or they are there twice.
+        """
+        return False
 
     @abstractmethod
     def read(self, partition: Partition) -> Iterator[pa.RecordBatch | BadRow]:
@@ -188,7 +245,9 @@ class SparkSource(Source):
 
     @abstractmethod
     def load(self, spark: SparkSession) -> DataFrame:
-        """Return the frame to read, with ``text`` and, where the rows are labelled, ``label``; starts no job.
+        """Return the frame to read, with ``text`` and, where the rows are labelled, ``label``.
+
+        It reads no rows; a source may look at the store, but briefly.
 
         Raises:
             SourceNotFoundError: the table or path does not exist.

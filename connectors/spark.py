@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.serializers import CloudPickleSerializer
+from pyspark.sql import DataFrame, functions
 from pyspark.sql.pandas.types import from_arrow_type, to_arrow_schema
 from pyspark.sql.types import (
     ArrayType,
@@ -23,11 +24,12 @@ from pyspark.sql.types import (
 )
 
 from connectors.arrow_types import SPARK_DECIMAL_DIGITS, leaves
+from connectors.columns import ColumnNames
 from connectors.errors import SourceSchemaError
-from connectors.source import BadRow, Partition, PartitionedSource
+from connectors.source import ROW_ID, BadRow, Partition, PartitionedSource
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 PARTITION = "partition"
 """The one column of a frame of partitions."""
@@ -42,8 +44,10 @@ def partitions_frame(spark: SparkSession, partitions: Sequence[Partition]) -> Da
     each partition. No partitions make a frame of no rows.
     """
     described = [(bytearray(_describe(partition)),) for partition in partitions]
-    tasks = spark.sparkContext.parallelize(described, max(1, len(described)))
-    return spark.createDataFrame(tasks, _FRAME, verifySchema=False)
+    # As createDataFrame does it with an RDD, without the Python workers in which that takes rows apart.
+    jvm, tasks = spark._jvm, spark.sparkContext.parallelize(described, max(1, len(described)))
+    rows = jvm.SerDeUtil.toJavaArray(jvm.SerDeUtil.pythonToJava(tasks._jrdd, True))  # type: ignore[union-attr]
+    return DataFrame(spark._jsparkSession.applySchemaToPythonRDD(rows.rdd(), _FRAME.json()), spark)
 
 
 def read_partitions(source: PartitionedSource, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch | BadRow]:
@@ -114,6 +118,25 @@ def arrow_schema_of(frame: DataFrame) -> pa.Schema:
                 "CAST(NULL AS STRING), or leave it out"
             )
     return spark_to_arrow_schema(schema)
+
+
+def renamed(frame: DataFrame, names: ColumnNames, origin: str) -> DataFrame:
+    """Return a frame with the names and types that rows have.
+
+    Args:
+        frame: what Spark has read.
+        names: which column is which.
+        origin: what was read, for messages.
+
+    Raises:
+        SourceSchemaError: a column that was asked for is absent, or cannot be what it is asked to be.
+    """
+    layout = names.over(spark_to_arrow_schema(frame.schema), origin)
+    targets = [field for field in arrow_to_spark_schema(layout.schema) if layout.keyed or field.name != ROW_ID]
+    columns = [functions.col("`" + source.replace("`", "``") + "`") for source in layout.sources]
+    return frame.select(
+        *(column.cast(target.dataType).alias(target.name) for column, target in zip(columns, targets, strict=True))
+    )
 
 
 def require_distinct_names(schema: StructType) -> None:

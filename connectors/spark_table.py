@@ -10,10 +10,10 @@ from typing_extensions import Self
 
 from connectors.columns import ColumnNames
 from connectors.errors import SourceError, SourceNotFoundError
+from connectors.files.paths import PACKAGE, PathOption, local_path
 from connectors.options import Items
-from connectors.paths import PACKAGE, PathOption, local_path
 from connectors.secret import Secret, SettingValue, sounds_secret
-from connectors.source import ROW_ID, SparkSource
+from connectors.source import SparkSource
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -71,9 +71,8 @@ class SparkTable(SparkSource):
         """
         from py4j.protocol import Py4JJavaError
         from pyspark.errors import PySparkException
-        from pyspark.sql import functions
 
-        from connectors.spark import arrow_to_spark_schema, spark_to_arrow_schema
+        from connectors.spark import renamed
 
         try:
             frame = self._frame(spark)
@@ -81,15 +80,7 @@ class SparkTable(SparkSource):
             raise self._failure(str(error)) from self._shown_cause(error)
         except Py4JJavaError as error:
             raise self._failure(str(error.java_exception.getMessage())) from self._shown_cause(error)
-        names = ColumnNames(self.text_column, self.label_column, self.id_column)
-        layout = names.over(spark_to_arrow_schema(frame.schema), self._origin())
-        targets = [field for field in arrow_to_spark_schema(layout.schema) if layout.keyed or field.name != ROW_ID]
-        return frame.select(
-            *(
-                functions.col(f"`{source}`").cast(target.dataType).alias(target.name)
-                for source, target in zip(layout.sources, targets, strict=True)
-            )
-        )
+        return renamed(frame, ColumnNames(self.text_column, self.label_column, self.id_column), self._origin())
 
     def _frame(self, spark: SparkSession) -> DataFrame:
         if self.table is not None:

@@ -7,8 +7,8 @@ A connector's author subclasses the contract and gives one fixture::
         def source(self, tmp_path):
             return ReviewStore(url=serve_reviews(tmp_path))
 
-The tests that run in Spark are marked ``spark`` and want a fixture named ``spark``, a SparkSession whose
-Python workers can import the connector's module.
+They run in this process and take milliseconds; `pipelines.testing` has the same contracts for a connector that is to be
+tried in Spark and in Ray Data too.
 """
 
 # The tests are named for what they hold a connector to, which is all that their docstrings could say.
@@ -17,22 +17,19 @@ Python workers can import the connector's module.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pickle import dumps, loads
 from typing import Any, ClassVar, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from connectors.errors import BadRowError, SinkError
+from connectors.errors import BadRowError, SinkError, SourceError
 from connectors.sink import Receipt, Sink
 from connectors.source import LABEL, ROW_ID, TEXT, BadRow, Partition, PartitionedSource
 
 Item: TypeAlias = pa.RecordBatch | BadRow
-Scan = Callable[[PartitionedSource, Sequence[Partition]], list[Item]]
-Write = Callable[[Sink, str, Sequence[Sequence[pa.RecordBatch]]], list[Receipt]]
-
-_ENGINES = ["plain", pytest.param("spark", marks=pytest.mark.spark)]
 
 
 class SourceContract:
@@ -40,22 +37,17 @@ class SourceContract:
 
     Attributes:
         secret_values: what the source's secrets resolve to, none of which it may show.
+        row_count: how many rows are behind the fixture, bad ones included; None leaves unseen that one is passed over
+            or read twice under two ids.
     """
 
     secret_values: ClassVar[tuple[str, ...]] = ()
+    row_count: ClassVar[int | None] = None
 
     @pytest.fixture
     def source(self) -> PartitionedSource:
         """Return the source under test, with at least one good row to read; must be overridden."""
         raise AssertionError(f"{type(self).__name__} must override the fixture 'source'")
-
-    @pytest.fixture(params=_ENGINES)
-    def scan(self, request: pytest.FixtureRequest) -> Scan:
-        """Return the way to scan partitions: in this process, or in Spark's workers."""
-        if request.param == "plain":
-            return _scan_here
-        spark = request.getfixturevalue("spark")
-        return lambda source, partitions: _scan_in_spark(spark, source, partitions)
 
     def test_pickles_and_stays_equal(self, source: PartitionedSource) -> None:
         assert loads(dumps(source)) == source
@@ -65,48 +57,84 @@ class SourceContract:
         assert not [value for value in self.secret_values if value in shown]
 
     def test_plans_the_same_disjoint_partitions_each_time(self, source: PartitionedSource) -> None:
-        first, second = _partitions(source), _partitions(source)
-        keys = [partition.key for partition in first]
-        assert keys
-        assert len(set(keys)) == len(keys)
-        assert keys == [partition.key for partition in second]
+        with source.plan() as first, source.plan() as second:
+            keys = [partition.key for partition in first.partitions]
+            assert keys
+            assert len(set(keys)) == len(keys)
+            assert keys == [partition.key for partition in second.partitions]
 
-    def test_every_batch_has_the_schema_it_says(self, source: PartitionedSource, scan: Scan) -> None:
+    def test_every_batch_has_the_schema_it_says(self, source: PartitionedSource) -> None:
         schema = source.row_schema()
         assert {ROW_ID, TEXT} <= set(schema.names)
         assert schema.field(TEXT).type == pa.string()
         if LABEL in schema.names:
             assert schema.field(LABEL).type in (pa.string(), pa.list_(pa.string()))
-        batches = _good(scan(source, _partitions(source)))
+        batches = good_of(_read(source))
         assert batches
         assert all(batch.schema.equals(schema) for batch in batches)
 
-    def test_every_row_has_a_text_and_an_id_of_its_own(self, source: PartitionedSource, scan: Scan) -> None:
-        items = scan(source, _partitions(source))
-        ids = _ids(items)
+    def test_every_row_has_a_text(self, source: PartitionedSource) -> None:
+        assert [row[ROW_ID] for row in rows_of(_read(source)) if row[TEXT] is None] == []
+
+    def test_every_row_has_an_id_of_its_own(self, source: PartitionedSource) -> None:
+        ids = _ids(_read(source))
         assert None not in ids
         assert [row_id for row_id, count in Counter(ids).items() if count > 1] == []
-        assert all(batch.column(TEXT).null_count == 0 for batch in _good(items))
 
-    def test_reading_again_gives_the_same_rows_good_and_bad(self, source: PartitionedSource, scan: Scan) -> None:
-        first, second = scan(source, _partitions(source)), scan(source, _partitions(source))
-        assert _rows(first) == _rows(second)
-        assert _bad(first) == _bad(second)
+    def test_finds_every_row_once(self, source: PartitionedSource) -> None:
+        if self.row_count is None:
+            pytest.skip("the contract does not say row_count, how many rows there are")
+        assert len(_ids(_read(source))) == self.row_count
+
+    def test_reading_again_gives_the_same_rows_good_and_bad(self, source: PartitionedSource) -> None:
+        with source.plan() as plan:
+            first, second = scan(source, plan.partitions), scan(source, plan.partitions)
+        assert rows_of(first) == rows_of(second)
+        assert bad_of(first) == bad_of(second)
 
     def test_a_partition_read_alone_gives_the_rows_it_gives_among_others(self, source: PartitionedSource) -> None:
-        together = _ids(_scan_here(source, _partitions(source)))
-        apart = [row_id for partition in _partitions(source) for row_id in _ids(_scan_here(source, [partition]))]
-        assert Counter(apart) == Counter(together)
+        with source.plan() as plan:
+            apart = [_ids(scan(source, [partition])) for partition in reversed(plan.partitions)]
+            together = _ids(scan(source, plan.partitions))
+        assert Counter(row_id for ids in apart for row_id in ids) == Counter(together)
 
-    def test_bad_rows_say_what_is_wrong_and_where_or_fail(self, source: PartitionedSource, scan: Scan) -> None:
-        bad = _bad(scan(source, _partitions(source)))
+    def test_reads_on_from_its_cursor_or_says_that_it_cannot(self, source: PartitionedSource) -> None:
+        with source.plan() as plan:
+            cursor = plan.cursor
+        if cursor is None:
+            with pytest.raises(SourceError), source.plan(since="0"):
+                pass
+        else:
+            assert _ids(_read(source, since=cursor)) == []
+
+    def test_a_predicate_loses_no_row_that_it_wants(self, source: PartitionedSource) -> None:
+        rows = rows_of(_read(source))
+        text = rows[-1][TEXT]
+        narrowed = rows_of(_read(source, predicate=pc.field(TEXT) == text))
+        wanted, found = ({row[ROW_ID]: row for row in some if row[TEXT] == text} for some in (rows, narrowed))
+        assert found == wanted
+
+    def test_columns_that_are_wanted_are_as_they_are_among_others(self, source: PartitionedSource) -> None:
+        schema, every = source.row_schema(), _read(source)
+        for wanted in ([TEXT], list(dict.fromkeys((TEXT, schema.names[-1])))):
+            narrowed = _read(source, columns=wanted)
+            found = {row[ROW_ID]: [row.get(name) for name in wanted] for row in rows_of(narrowed)}
+            good = {row[ROW_ID]: [row[name] for name in wanted] for row in rows_of(every)}
+            assert {row_id: found.get(row_id) for row_id in good} == good
+            # What is bad in a column that is not wanted may be good without it.
+            assert found.keys() - good.keys() <= {row.row_id for row in bad_of(every)}
+            types = {name: batch.schema.field(name).type for batch in good_of(every) for name in wanted}
+            assert all(batch.schema.field(name).type == types[name] for batch in good_of(narrowed) for name in wanted)
+
+    def test_bad_rows_say_what_is_wrong_and_where_or_fail(self, source: PartitionedSource) -> None:
+        bad = bad_of(_read(source))
         assert all(row.rule.isidentifier() and row.reason and row.origin and row.position > 0 for row in bad)
         strict = source.model_copy(update={"on_bad_rows": "fail"})
         if bad:
             with pytest.raises(BadRowError, match=bad[0].rule):
-                _scan_here(strict, _partitions(strict))
+                _read(strict)
         else:
-            assert _rows(_scan_here(strict, _partitions(strict)))
+            assert rows_of(_read(strict))
 
 
 class SinkContract:
@@ -129,14 +157,6 @@ class SinkContract:
         """Return the rows that a reader of the target sees, in any order; must be overridden."""
         raise AssertionError(f"{type(self).__name__} must override 'read_back'")
 
-    @pytest.fixture(params=_ENGINES)
-    def write(self, request: pytest.FixtureRequest) -> Write:
-        """Return the way to write partitions: in this process, or in Spark's workers."""
-        if request.param == "plain":
-            return _write_here
-        spark = request.getfixturevalue("spark")
-        return lambda sink, commit_id, partitions: _write_in_spark(spark, sink, commit_id, partitions)
-
     def rows(self, *numbers: int) -> list[pa.RecordBatch]:
         """Return a partition's rows: one batch, with texts that hold what formats stumble over."""
         texts = [f'{number}, "quoted"\nnew line \\ 泉 {{}}' for number in numbers]
@@ -154,7 +174,7 @@ class SinkContract:
         shown = f"{sink!r} {sink} {sink.model_dump_json()}"
         assert not [value for value in self.secret_values if value in shown]
 
-    def test_publishes_what_was_written(self, sink: Sink, write: Write) -> None:
+    def test_publishes_what_was_written(self, sink: Sink) -> None:
         partitions = [self.rows(1, 2, 3), [], self.rows(4, 5)]
         sink.begin("one", self.schema)
         receipts = write(sink, "one", partitions)
@@ -163,7 +183,7 @@ class SinkContract:
         assert sum(receipt.rows for receipt in receipts) == len(expected)
         assert sorted(self.read_back(sink), key=lambda row: str(row[ROW_ID])) == expected
 
-    def test_shows_nothing_before_the_commit(self, sink: Sink, write: Write) -> None:
+    def test_shows_nothing_before_the_commit(self, sink: Sink) -> None:
         sink.begin("one", self.schema)
         write(sink, "one", [self.rows(1)])
         assert self.seen(sink) == []
@@ -173,7 +193,6 @@ class SinkContract:
         receipt = sink.write("one", 0, 0, self.rows(1))
         with pytest.raises(_BrokenOffError):
             sink.write("one", 1, 0, _broken_off(self.rows(2)))
-        assert self.seen(sink) == []
         sink.commit("one", [receipt])
         assert self.seen(sink) == ["row:1"]
 
@@ -185,14 +204,23 @@ class SinkContract:
         sink.commit("one", [chosen])
         assert self.seen(sink) == ["row:1", "row:2"]
 
-    def test_committing_again_changes_nothing(self, sink: Sink, write: Write) -> None:
+    def test_committing_again_changes_nothing(self, sink: Sink) -> None:
         sink.begin("one", self.schema)
         receipts = write(sink, "one", [self.rows(1, 2), self.rows(3)])
         sink.commit("one", receipts, "cursor")
         sink.commit("one", receipts, "cursor")
         assert self.seen(sink) == ["row:1", "row:2", "row:3"]
 
-    def test_abort_clears_what_was_staged_and_may_be_repeated(self, sink: Sink, write: Write) -> None:
+    def test_knows_which_commits_have_happened(self, sink: Sink) -> None:
+        assert not sink.is_committed("one")
+        sink.begin("one", self.schema)
+        receipts = [sink.write("one", 0, 0, self.rows(1))]
+        assert not sink.is_committed("one")
+        sink.commit("one", receipts)
+        assert sink.is_committed("one")
+        assert not sink.is_committed("two")
+
+    def test_abort_clears_what_was_staged_and_may_be_repeated(self, sink: Sink) -> None:
         sink.abort("one")
         sink.begin("one", self.schema)
         receipts = write(sink, "one", [self.rows(1)])
@@ -202,7 +230,7 @@ class SinkContract:
             sink.commit("one", receipts)
         assert self.seen(sink) == []
 
-    def test_abort_does_not_undo_a_commit(self, sink: Sink, write: Write) -> None:
+    def test_abort_does_not_undo_a_commit(self, sink: Sink) -> None:
         sink.begin("one", self.schema)
         sink.commit("one", write(sink, "one", [self.rows(1)]))
         sink.abort("one")
@@ -216,6 +244,16 @@ class SinkContract:
         assert self.seen(sink) == ["row:3"]
 
 
+def scan(source: PartitionedSource, partitions: Sequence[Partition]) -> list[Item]:
+    """Return the batches and bad rows of partitions, in order, scanned in this process."""
+    return [item for partition in partitions for item in source.scan(partition)]
+
+
+def write(sink: Sink, commit_id: str, partitions: Sequence[Sequence[pa.RecordBatch]]) -> list[Receipt]:
+    """Write partitions in this process, one after the other."""
+    return [sink.write(commit_id, number, 0, batches) for number, batches in enumerate(partitions)]
+
+
 class _BrokenOffError(Exception):
     """Stands for whatever may end the stream of batches that a sink is given."""
 
@@ -225,65 +263,26 @@ def _broken_off(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     raise _BrokenOffError
 
 
-def _partitions(source: PartitionedSource) -> list[Partition]:
-    with source.plan() as plan:
-        return list(plan.partitions)
+def _read(source: PartitionedSource, **narrowed: Any) -> list[Item]:
+    """Plan and scan, all of it while the plan is open; `narrowed` goes to `PartitionedSource.plan`."""
+    with source.plan(**narrowed) as plan:
+        return scan(source, plan.partitions)
 
 
-def _good(items: Iterable[Item]) -> list[pa.RecordBatch]:
+def good_of(items: Iterable[Item]) -> list[pa.RecordBatch]:
+    """Return the batches among what was scanned."""
     return [item for item in items if not isinstance(item, BadRow)]
 
 
-def _bad(items: Iterable[Item]) -> list[BadRow]:
+def bad_of(items: Iterable[Item]) -> list[BadRow]:
+    """Return the bad rows among what was scanned."""
     return [item for item in items if isinstance(item, BadRow)]
 
 
-def _rows(items: Iterable[Item]) -> list[dict[str, object]]:
-    return [row for batch in _good(items) for row in batch.to_pylist()]
+def rows_of(items: Iterable[Item]) -> list[dict[str, object]]:
+    """Return the good rows among what was scanned."""
+    return [row for batch in good_of(items) for row in batch.to_pylist()]
 
 
 def _ids(items: Iterable[Item]) -> list[object]:
-    return [row[ROW_ID] for row in _rows(items)] + [row.row_id for row in _bad(items)]
-
-
-def _scan_here(source: PartitionedSource, partitions: Sequence[Partition]) -> list[Item]:
-    return [item for partition in partitions for item in source.scan(partition)]
-
-
-def _scan_in_spark(spark: Any, source: PartitionedSource, partitions: Sequence[Partition]) -> list[Item]:
-    from connectors.spark import partitions_frame, read_partitions
-
-    def scan(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for item in read_partitions(source, batches):
-            yield _wrapped(item)
-
-    frame = partitions_frame(spark, partitions)
-    assert frame.rdd.getNumPartitions() == len(partitions)
-    return _unwrapped(frame.mapInArrow(scan, "item binary").collect())
-
-
-def _write_here(sink: Sink, commit_id: str, partitions: Sequence[Sequence[pa.RecordBatch]]) -> list[Receipt]:
-    return [sink.write(commit_id, number, 0, batches) for number, batches in enumerate(partitions)]
-
-
-def _write_in_spark(
-    spark: Any, sink: Sink, commit_id: str, partitions: Sequence[Sequence[pa.RecordBatch]]
-) -> list[Receipt]:
-    def write(numbers: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from pyspark import TaskContext
-
-        context = TaskContext.get()
-        assert context is not None
-        for number in [row for batch in numbers for row in batch.column(0).to_pylist()]:
-            yield _wrapped(sink.write(commit_id, number, context.attemptNumber(), partitions[number]))
-
-    frame = spark.range(0, len(partitions), 1, len(partitions))
-    return _unwrapped(frame.mapInArrow(write, "item binary").collect())
-
-
-def _wrapped(item: object) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.array([dumps(item)], pa.binary())], names=["item"])
-
-
-def _unwrapped(rows: Iterable[Any]) -> list[Any]:
-    return [loads(row.item) for row in rows]
+    return [row[ROW_ID] for row in rows_of(items)] + [row.row_id for row in bad_of(items)]

@@ -1,4 +1,4 @@
-"""The command line: ``headrace run|plan|preview|validate|schema|predict|runs|doctor``.
+"""The command line: ``headrace run|plan|preview|validate|schema|predict|runs|connector|state|doctor``.
 
 Exit codes: 0 done, 1 failed or interrupted, 2 wrong usage or a wrong spec. What an error means for the exit code is
 decided in `main` alone, and no traceback is ever shown: the run's log has it.
@@ -26,13 +26,12 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from connectors.errors import ConnectorError
+from pipelines.cli_connector import app as connector_app
+from pipelines.cli_console import DONE, FAILED, WRONG, RunsOption, console
+from pipelines.cli_runs import app as runs_app
+from pipelines.cli_state import app as state_app
 from pipelines.errors import PipelineError, SpecError
 from training.errors import TrainingError
-
-DONE, FAILED, WRONG = 0, 1, 2
-
-_PIPE_WIDTH = 100
-"""Columns that a table takes where there is no terminal to ask."""
 
 
 class _InterruptedError(Exception):
@@ -62,15 +61,15 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-runs_app = typer.Typer(help="Look at the records of runs.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
+app.add_typer(connector_app, name="connector")
+app.add_typer(state_app, name="state")
 
 SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="The pipeline's YAML file.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change an option, as train.epochs=3 or steps.word_count.min=4."),
 ]
-RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="The directory of all run records.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -114,7 +113,17 @@ def options(
 
 
 @app.command()
-def run(spec: SpecArgument, changes: SetOption = None, runs: RunsOption = Path("runs")) -> None:
+def run(
+    spec: SpecArgument,
+    changes: SetOption = None,
+    runs: RunsOption = Path("runs"),
+    since: Annotated[
+        str | None, typer.Option(metavar="CURSOR", help="Incremental: read on from here, as for a backfill.")
+    ] = None,
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="Incremental: read all, and replace what the sink holds.")
+    ] = False,
+) -> None:
     """Run a pipeline and say where the report is."""
     from pipelines.progress import show_progress
     from pipelines.runner import run as run_pipeline
@@ -124,19 +133,19 @@ def run(spec: SpecArgument, changes: SetOption = None, runs: RunsOption = Path("
     if pipeline.train is None and pipeline.sink is None:
         raise SpecError(f"{spec}: a spec that is run needs train: or sink:, else its rows go nowhere")
     with _about(spec), show_progress() as listener:
-        run_pipeline(pipeline, runs=runs, listener=listener, quiet=True)
+        run_pipeline(pipeline, runs=runs, listener=listener, quiet=True, since=since, full_refresh=full_refresh)
 
 
 @app.command()
-def plan(spec: SpecArgument, changes: SetOption = None) -> None:
+def plan(spec: SpecArgument, changes: SetOption = None, runs: RunsOption = Path("runs")) -> None:
     """Show what a run would do, and start nothing."""
     from pipelines.plan import describe_plan
     from pipelines.spec import load
 
     pipeline = load(spec, changes or ())
     with _about(spec):
-        table = describe_plan(pipeline)
-    _console().print(table)
+        table = describe_plan(pipeline, runs)
+    console().print(table)
 
 
 @app.command()
@@ -144,22 +153,26 @@ def preview(
     spec: SpecArgument,
     changes: SetOption = None,
     rows: Annotated[int, typer.Option("-n", "--rows", min=1, help="How many kept rows to show.")] = 20,
+    runs: RunsOption = Path("runs"),
 ) -> None:
     """Show the first rows after the row steps.
 
-    Those that are rejected on the way to them are shown as well, up to as many.
+    Those that are rejected on the way to them are shown as well, up to as many. A schema contract holds them to what
+    runs of the pipeline have agreed on.
     """
+    from pipelines.agreed_schema import Agreement
     from pipelines.preview import preview as look
     from pipelines.preview import preview_table
     from pipelines.spec import load
 
     pipeline = load(spec, changes or ())
+    out = console()
     with _about(spec):
-        found, left_out = look(pipeline, rows)
-    console = _console()
-    console.print(preview_table(found))
+        agreement = Agreement.of(pipeline, runs, lambda text: out.print(text, highlight=False))
+        found, left_out = look(pipeline, rows, agreement)
+    out.print(preview_table(found))
     if left_out:
-        console.print(f"not applied here, from the first table step on: {', '.join(left_out)}", highlight=False)
+        out.print(f"not applied here, from the first table step on: {', '.join(left_out)}", highlight=False)
 
 
 @app.command()
@@ -216,39 +229,9 @@ def doctor() -> None:
         table.add_row(mark, check.name, escape(check.found), "" if check.ok else escape(check.cure))
     for check in preflight.check_lock():
         table.add_row("[yellow]untested[/yellow]", check.name, escape(check.found), escape(check.cure))
-    _console().print(table)
+    console().print(table)
     if not all(check.ok for check in checks):
         raise typer.Exit(FAILED)
-
-
-@runs_app.command("list")
-def list_runs(
-    pipeline: Annotated[str | None, typer.Argument(metavar="[PIPELINE]", help="Only this pipeline's runs.")] = None,
-    runs: RunsOption = Path("runs"),
-) -> None:
-    """List the runs, the latest first."""
-    from pipelines.run_history import list_runs as past_runs
-    from pipelines.run_tables import runs_table
-
-    found = past_runs(runs, pipeline)
-    if found:
-        _console().print(runs_table(found))
-    else:
-        typer.echo(f"there are no runs in {runs / pipeline if pipeline else runs}")
-
-
-@runs_app.command("show")
-def show_run(
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or its directory.")],
-    runs: RunsOption = Path("runs"),
-) -> None:
-    """Show one run: rows, metrics, times and files."""
-    from pipelines.run_history import read_run
-    from pipelines.run_tables import run_tables
-
-    console = _console()
-    for part in run_tables(read_run(runs, Path(run_id).name)):
-        console.print(part)
 
 
 def _interrupt_once(signal_number: int, frame: FrameType | None) -> None:
@@ -297,8 +280,3 @@ def _keep_traceback(error: Exception) -> str:
     ) as file:
         file.writelines(traceback.format_exception(error))
     return file.name
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=_PIPE_WIDTH)

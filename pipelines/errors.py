@@ -10,6 +10,8 @@
     │   └── BlocksLostError    rows that had arrived were lost with their node
     ├── EmptyResultError       no row is left to go on with
     ├── RunRecordError         a run's record cannot be made, or is not there
+    ├── StateError             what is kept of earlier runs is not known, or another run is at it
+    ├── SchemaDriftError       the columns are not those that were agreed on, and the pipeline's contract forbids it
     └── BundleError            a saved bundle cannot be read or used
 
 Every error takes one message, so that it survives pickling between processes.
@@ -56,6 +58,14 @@ class EmptyResultError(PipelineError):
 
 class RunRecordError(PipelineError):
     """A run's record cannot be made, or there is none of that name."""
+
+
+class StateError(PipelineError):
+    """What a pipeline's earlier runs have left, its position or its schema, cannot be told, or another run holds it."""
+
+
+class SchemaDriftError(PipelineError):
+    """The columns are not those that were agreed on; the message names every one of them with both types."""
 
 
 class BundleError(PipelineError):

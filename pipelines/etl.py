@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from operator import itemgetter
 
@@ -20,11 +19,13 @@ from connectors.source import ROW_ID, PartitionedSource, Source, SparkSource
 from connectors.spark import arrow_to_spark_schema, partitions_frame, spark_to_arrow_schema
 from connectors.spark_batches import map_in_arrow
 from pipelines.accounting import MAX_EXAMPLES, Rejection, StepAccount
+from pipelines.agreed_schema import Agreement
 from pipelines.block_files import BlockFiles
+from pipelines.commits import Commits
 from pipelines.errors import LawError
 from pipelines.handoff import land
 from pipelines.landing import current_task
-from pipelines.pass_plan import PlannedPass, plan_passes, source_name
+from pipelines.pass_plan import PlannedPass, columns_wanted, plan_passes, source_name
 from pipelines.passes import (
     Batches,
     End,
@@ -52,17 +53,29 @@ class Etl:
         source: where the rows come from, or a frame that holds them.
         steps: what is done to them.
         labelled: whether rows of a frame that lack a label are rejected.
+        since: the source's cursor that an earlier run came to: only what came after it is read.
+        agreement: holds the rows to the schema agreed on, before all steps; None: they are taken as they come.
     """
 
     def __init__(
-        self, spark: SparkSession, source: Source | DataFrame, steps: Sequence[Step], *, labelled: bool = False
+        self,
+        spark: SparkSession,
+        source: Source | DataFrame,
+        steps: Sequence[Step],
+        *,
+        labelled: bool = False,
+        since: str | None = None,
+        agreement: Agreement | None = None,
     ) -> None:
         self._spark = spark
         self._labelled = labelled
+        self._since = since
+        self._agreement = agreement
         self._source = source
         self._passes = plan_passes(source_name(source if isinstance(source, Source) else None), steps)
         self._accounts: Accumulator[PassAccounts] = spark.sparkContext.accumulator({}, MergeAccounts())
         self._cached: list[DataFrame] = []
+        self._cursor: str | None = None
 
     def to_ray(self, group_by: str | None = None, files: BlockFiles | None = None) -> dict[str, Dataset]:
         """Compute the rows and land them in Ray: a Dataset for each value of `group_by`, or all in one named "".
@@ -78,15 +91,20 @@ class Etl:
         with self._planned() as last:
             return land(last.frame, last.schema, last.ending, group_by=group_by, files=files)
 
-    def to_sink(self, sink: Sink) -> tuple[Receipt, ...]:
+    def to_sink(self, sink: Sink, commits: Commits | None = None) -> tuple[Receipt, ...]:
         """Compute the rows, write them to `sink`, and publish what the successful attempts have staged.
+
+        Args:
+            sink: where to.
+            commits: keeps the account of what is committed; None: nobody does.
 
         Raises:
             SinkError: the sink cannot be written; nothing of it is visible.
             Exception: as `to_ray`.
         """
-        commit = uuid.uuid4().hex
+        commits = commits or Commits()
         with self._planned() as last:
+            commit = commits.begin(self._cursor)
             sink.begin(commit, last.schema)
             try:
                 work = last.ending(_WriteToSink(sink, commit))
@@ -94,9 +112,9 @@ class Etl:
                 receipts = tuple(_receipt(row.receipt) for row in rows)
                 # The law comes before the commit: what does not add up is not published.
                 self.accounts()
-                sink.commit(commit, receipts)
+                commits.commit(sink, receipts)
             except BaseException:
-                sink.abort(commit)
+                commits.give_up(sink)
                 raise
         return receipts
 
@@ -144,19 +162,29 @@ class Etl:
         feed = self._passes[0].feed
         try:
             if isinstance(self._source, PartitionedSource):
-                with self._source.plan() as plan:
+                schema = self._source.row_schema()
+                columns = None if self._agreement is not None else columns_wanted(self._passes[0], schema)
+                with self._source.plan(since=self._since, columns=columns) as plan:
+                    self._cursor = plan.cursor
                     frame = partitions_frame(self._spark, plan.partitions)
-                    yield self._through(frame, ReadSource(self._source, feed), self._source.row_schema())
+                    read = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+                    self._agree(pa.schema([one for one in read if one.name not in plan.absent]))
+                    yield self._through(frame, ReadSource(self._source, feed, columns), read)
             else:
                 handed = self._source.load(self._spark) if isinstance(self._source, SparkSource) else self._source
                 assert isinstance(handed, DataFrame)
-                frame = handed
-                yield self._through(
-                    frame, NumberRows(feed, self._labelled), _numbered(spark_to_arrow_schema(frame.schema))
-                )
+                schema = _numbered(spark_to_arrow_schema(handed.schema))
+                self._agree(schema)
+                yield self._through(handed, NumberRows(feed, self._labelled), schema)
         finally:
             while self._cached:
                 self._cached.pop().unpersist()
+
+    def _agree(self, found: pa.Schema) -> None:
+        """Put in front of all steps what holds the columns that were found to those that were agreed on."""
+        if self._agreement is not None:
+            conforming, first = self._agreement.conform(found), self._passes[0]
+            self._passes = (replace(first, steps=((conforming.name, conforming), *first.steps)), *self._passes[1:])
 
     def _through(self, frame: DataFrame, feed: Feed, schema: pa.Schema) -> _LastPass:
         """Chain all passes but the last one, which is returned for the landing to be put at its end."""

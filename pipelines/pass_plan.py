@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from connectors.source import Source
 from pipelines.plugins import SOURCE, Registry
+from pipelines.steps.select_columns import ALWAYS_KEPT
 from pipelines.steps.step import RowStep, Step, TableStep
 
 
@@ -43,6 +46,29 @@ def plan_passes(feed: str, steps: Sequence[Step]) -> tuple[PlannedPass, ...]:
         else:
             raise TypeError(f"{type(step).__name__} is neither a RowStep nor a TableStep; derive it from one of them")
     return (*passes, PlannedPass(feed, tuple(fused), None))
+
+
+def columns_wanted(first: PlannedPass, schema: pa.Schema) -> tuple[str, ...] | None:
+    """Return the columns of a source that its pass has a use for, in their order; None is all of them.
+
+    Args:
+        first: the pass that the source feeds.
+        schema: the columns that it has.
+    """
+    wanted: frozenset[str] | None = None
+    for _, step in reversed(first.steps):
+        wanted = step.input_columns(wanted) if _speaks_for_itself(step) else None
+    if wanted is None or wanted | {*ALWAYS_KEPT} >= {*schema.names}:
+        return None
+    return tuple(name for name in schema.names if name in wanted or name in ALWAYS_KEPT)
+
+
+def _speaks_for_itself(step: RowStep) -> bool:
+    """Tell whether what a step says of its columns is said of its own `apply`, and not of that of a class above."""
+    for kind in type(step).__mro__:
+        if "apply" in vars(kind) or "input_columns" in vars(kind):
+            return "input_columns" in vars(kind)
+    return False
 
 
 def source_name(source: Source | None) -> str:

@@ -30,7 +30,7 @@ from connectors.source import (
 from connectors.spark import read_partitions
 from pipelines.accounting import MAX_EXAMPLES, Rejection, StepAccount
 from pipelines.steps.kernel import run_step
-from pipelines.steps.step import REJECTED_RULE, REJECTED_VALUE, Outcome, RowStep
+from pipelines.steps.step import REASON, REJECTED_RULE, REJECTED_VALUE, Outcome, RowStep
 
 Batches = Iterable[pa.RecordBatch]
 
@@ -123,10 +123,17 @@ class End(Protocol):
 
 @dataclass(frozen=True)
 class ReadSource:
-    """Feeds a pass with the rows of a source, whose partitions arrive as descriptors: the JVM sees no row."""
+    """Feeds a pass with the rows of a source, whose partitions arrive as descriptors: the JVM sees no row.
+
+    Attributes:
+        source: what is read.
+        name: the name that its rows are counted under.
+        columns: the columns that the plan was asked for, in their order; None is all. The source may have read more.
+    """
 
     source: PartitionedSource
     name: str
+    columns: tuple[str, ...] | None = None
 
     def rows(self, batches: Batches, account: StepAccount, reject: Callable[[list[Rejection]], None]) -> Batches:
         """Yield what the source reads; its malformed rows are rejected under their own rules."""
@@ -136,7 +143,7 @@ class ReadSource:
                 reject([_of_bad_row(item, self.name)])
             else:
                 account.rows_in += item.num_rows
-                yield item
+                yield item if self.columns is None else item.select(list(self.columns))
 
 
 @dataclass(frozen=True)
@@ -290,7 +297,10 @@ def _stepped(name: str, step: RowStep, batches: Batches, account: StepAccount, t
 
 
 def _of_outcome(outcome: Outcome, step: str) -> list[Rejection]:
-    return [Rejection(row["row_id"], step, row["rule"], row["value"] or "") for row in outcome.rejected.to_pylist()]
+    return [
+        Rejection(row["row_id"], step, row["rule"], row["value"] or "", row.get(REASON) or "")
+        for row in outcome.rejected.to_pylist()
+    ]
 
 
 def _of_bad_row(row: BadRow, source: str) -> Rejection:

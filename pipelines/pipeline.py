@@ -17,9 +17,10 @@ from pydantic import (
     model_validator,
 )
 
-from connectors.paths import PathOption
+from connectors.files.paths import PathOption
 from connectors.sink import Sink
 from connectors.source import Source
+from pipelines.schema_contract import SchemaContract
 from pipelines.session_options import SessionOptions
 from pipelines.steps.step import Step
 from training.trainer import Trainer
@@ -65,6 +66,12 @@ class Pipeline(BaseModel):
             are handed over: a node that is lost then costs no second ETL. They are taken away when the run ends,
             unless it was given a session and returns its Datasets. None: the ETL runs again.
         baselines: whether plain baselines are fitted on the same split and reported beside the model.
+        incremental: whether a run reads only what has come to the source since the last one, and its sink keeps what it
+            has. How far the source has been read is kept beside the run records; see `pipelines.read_state`.
+        schema_contract: what becomes of columns that are new, are missing, or have changed their types since the runs
+            before: ``evolve``, ``freeze`` or ``quarantine``, for all of these or, in a mapping, for each of
+            ``new_columns``, ``missing_columns`` and ``types``. None: columns are taken as they come. What was agreed on
+            is kept beside the run records; see `pipelines.schema_conformance` and `pipelines.agreed_schema`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,6 +85,8 @@ class Pipeline(BaseModel):
     session: SessionOptions = SessionOptions()
     checkpoint: PathOption | None = None
     baselines: bool = True
+    incremental: bool = False
+    schema_contract: SchemaContract | None = None
 
     @field_validator("version")
     @classmethod
@@ -163,6 +172,8 @@ class Pipeline(BaseModel):
         data: DataFrame | Dataset | None = None,
         runs: str | Path = "runs",
         listener: Listener | None = None,
+        since: str | None = None,
+        full_refresh: bool = False,
     ) -> Result:
         """Do what the pipeline says; see `pipelines.runner.run`.
 
@@ -171,10 +182,12 @@ class Pipeline(BaseModel):
             data: rows in place of the source's.
             runs: the directory of all run records.
             listener: is told how the work goes on.
+            since: for one that is incremental: read on from this cursor instead of the one that it has come to.
+            full_refresh: for one that is incremental: read all there is, and replace what the sink holds.
         """
         from pipelines.runner import run
 
-        return run(self, session, data=data, runs=runs, listener=listener)
+        return run(self, session, data=data, runs=runs, listener=listener, since=since, full_refresh=full_refresh)
 
 
 def version_fault(version: object) -> str:

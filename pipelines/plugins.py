@@ -9,8 +9,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
 from pydantic import BaseModel
@@ -58,9 +61,8 @@ class Registry:
 
     @classmethod
     def installed(cls) -> Registry:
-        """Return the entry points of the packages that are installed."""
-        found = entry_points()
-        return cls(tuple(one for kind in KINDS for one in found.select(group=kind.group)))
+        """Return the entry points of the packages that are installed; a change of the import path is noticed."""
+        return _found_on(tuple((entry, _changed(entry)) for entry in sys.path))
 
     def names(self, kind: Kind) -> tuple[str, ...]:
         """Return the names of the plug-ins of a kind, sorted."""
@@ -135,6 +137,21 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     # An abbreviation shares too little with the whole for difflib.
     near = near or sorted(one for one in lower if simple and one.startswith(simple))[:1]
     return f"; did you mean {lower[near[0]]!r}?" if near else ""
+
+
+@lru_cache(maxsize=1)
+def _found_on(path: tuple[tuple[str, int], ...]) -> Registry:
+    """Return the registry of an import path, of which each entry comes with the time of its last change."""
+    found = entry_points()
+    return Registry(tuple(one for kind in KINDS for one in found.select(group=kind.group)))
+
+
+def _changed(entry: str) -> int:
+    """Return when something was last added to, or taken from, a directory of the import path; 0 if it is not there."""
+    try:
+        return os.stat(entry or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _from_module(kind: Kind, name: str) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 from rich.markup import escape
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from connectors.errors import ConnectorError
 from connectors.source import ROW_ID, BadRow, PartitionedSource
+from pipelines.agreed_schema import Agreement
 from pipelines.errors import PipelineError
 from pipelines.pass_plan import PlannedPass, plan_passes, source_name
 from pipelines.pipeline import Pipeline
@@ -36,18 +37,22 @@ class PreviewRow:
     rejected: str | None = None
 
 
-def preview(pipeline: Pipeline, rows: int) -> tuple[list[PreviewRow], tuple[str, ...]]:
+def preview(
+    pipeline: Pipeline, rows: int, agreement: Agreement | None = None
+) -> tuple[list[PreviewRow], tuple[str, ...]]:
     """Read the source's first rows and take them through the row steps up to the first table step.
 
     Args:
         pipeline: whose source and steps.
         rows: how many to return at most of those that are kept, and of those that are rejected on the way to them.
+        agreement: holds the rows to the columns agreed on, before all steps; None: they are taken as they come.
 
     Returns:
         The rows, in the order that they were read, and the names of the steps that were left out.
 
     Raises:
-        PipelineError: the pipeline has no source, or one that Spark alone reads.
+        PipelineError: the pipeline has no source, or one that Spark alone reads; or the contract does not allow the
+            columns that it has.
         ConnectorError: the source cannot be read.
     """
     source = pipeline.source
@@ -55,9 +60,13 @@ def preview(pipeline: Pipeline, rows: int) -> tuple[list[PreviewRow], tuple[str,
         kind = "there is no source" if source is None else f"{source_name(source)} is read by Spark alone"
         raise PipelineError(f"nothing can be previewed without Spark: {kind}; use `headrace run`")
     passes = plan_passes(source_name(source), pipeline.steps)
+    first = passes[0]
+    if agreement is not None:
+        conforming = agreement.conform(source.row_schema())
+        first = replace(first, steps=((conforming.name, conforming), *first.steps))
     found: list[PreviewRow] = []
     room = {True: rows, False: rows}  # for kept and for rejected rows
-    for row in _rows(source, passes[0]):
+    for row in _rows(source, first):
         kept = row.rejected is None
         if room[kept]:
             room[kept] -= 1

@@ -55,6 +55,7 @@ class ReportContent:
         epochs: the epochs of training, in order.
         best_epoch: the number of the epoch that the model is from.
         output: where rows or bundle went, for a person; empty if nowhere.
+        notices: what a person should know of the run, a sentence each.
     """
 
     pipeline: str
@@ -72,6 +73,7 @@ class ReportContent:
     epochs: Sequence[Epoch] = ()
     best_epoch: int | None = None
     output: str = ""
+    notices: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def report_data(content: ReportContent) -> dict[str, object]:
 
     The keys:
         version: `REPORT_VERSION`.
-        pipeline, run_id, started (ISO 8601), seconds, spec_hash, spec (YAML), versions, output: as in
+        pipeline, run_id, started (ISO 8601), seconds, spec_hash, spec (YAML), versions, output, notices: as in
         `ReportContent`.
         verdict: the fields of `Verdict`; null for a run that trains nothing.
         evaluation: `Evaluation.as_dict` of the model; null for a run that trains nothing.
@@ -144,6 +146,7 @@ def report_data(content: ReportContent) -> dict[str, object]:
         ],
         "versions": dict(content.versions),
         "output": content.output,
+        "notices": list(content.notices),
         "spec_hash": content.spec_hash,
         "spec": content.spec_yaml,
     }

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.accounting import StepAccount, nothing_left
+from pipelines.agreed_schema import Agreement
 from pipelines.block_files import BlockFiles
 from pipelines.checks import check_before_start, check_handed
-from pipelines.errors import EmptyResultError
+from pipelines.commits import Commits
+from pipelines.errors import EmptyResultError, PipelineError
 from pipelines.interruption import undisturbed
 from pipelines.log import RunLog, redirect_output, run_log
 from pipelines.pipeline import Pipeline
 from pipelines.progress import Listener, Silent
+from pipelines.read_state import ReadState
 from pipelines.report import ReportContent, write_report
 from pipelines.result import Result, headline
 from pipelines.run_record import EndStatus, RunRecord
@@ -40,6 +43,8 @@ def run(
     runs: str | Path = "runs",
     listener: Listener | None = None,
     quiet: bool = False,
+    since: str | None = None,
+    full_refresh: bool = False,
 ) -> Result:
     """Run a pipeline to its end and leave a record of it in ``runs/<pipeline>/<run-id>/``.
 
@@ -52,6 +57,8 @@ def run(
         listener: is told how the work goes on.
         quiet: send all that this process prints meanwhile to the log, native libraries included; a listener from
             `pipelines.progress.show_progress` goes on printing.
+        since: for an incremental pipeline: read on from this cursor instead of the one that it has come to.
+        full_refresh: for an incremental pipeline: read all there is, and replace what the sink holds.
 
     Returns:
         What came out; see `Result`.
@@ -61,8 +68,12 @@ def run(
         ConnectorError: the source cannot be read, or the sink not written.
         TrainingError: the model cannot be trained.
     """
+    if (since is not None or full_refresh) and not pipeline.incremental:
+        raise PipelineError("since= and full_refresh= are for an incremental pipeline; set incremental: true")
+    if since is not None and full_refresh:
+        raise PipelineError("a full refresh reads all there is, so give since= or full_refresh=, not both")
     record = RunRecord.create(Path(runs), pipeline.name, pipeline.describe(), pipeline.spec_hash)
-    work = _Run(pipeline, record, listener or Silent())
+    work = _Run(pipeline, record, listener or Silent(), since=since, full_refresh=full_refresh)
     try:
         with ExitStack() as routes:
             log = routes.enter_context(run_log(record.log_path))
@@ -89,12 +100,19 @@ class _Run:
     rejected: int = 0
     files: BlockFiles | None = None
     recorded: bool = False
+    since: str | None = None
+    full_refresh: bool = False
+    state: ReadState | None = None
+    agreement: Agreement | None = None
 
     def do(self, session: Session | None, data: DataFrame | Dataset | None, log: RunLog) -> Result:
         """Go through the stages: check, session, etl, train, evaluate, bundle, report."""
         with ExitStack() as undo, self._recording(log):
             with self._stage("check"):
-                check_before_start(self.pipeline, data)
+                self.agreement = Agreement.of(self.pipeline, self.record.directory.parent.parent, self._notice)
+                check_before_start(self.pipeline, data, self.agreement)
+                if self.pipeline.incremental:
+                    self.state = undo.enter_context(self._position(self.record.directory.parent.parent))
             own = session is None
             if session is None:
                 session = undo.enter_context(self._started())
@@ -129,6 +147,22 @@ class _Run:
                 self._notice(recovering(lost, error, again=self.files is None or datasets is None))
                 session.release_spark()
                 datasets = None if self.files is None else datasets
+
+    @contextmanager
+    def _position(self, runs: Path) -> Iterator[ReadState]:
+        """Hold the state of an incremental pipeline, once what became of a commit that was cut short is known."""
+        source, sink = self.pipeline.source, self.pipeline.sink
+        assert source is not None
+        assert sink is not None
+        with ReadState.hold(runs, self.pipeline.name) as state:
+            settled = state.enter(source, sink, afresh=self.full_refresh)
+            if settled is not None:
+                self._notice(
+                    f"the run {settled.run_id} was cut short after its rows were committed; reading on from behind them"
+                )
+            if not self.full_refresh and self.since is None:
+                self.since = state.state.cursor
+            yield state
 
     def _notice(self, text: str) -> None:
         self.record.notice(text)
@@ -183,12 +217,16 @@ class _Run:
             rows = self.pipeline.source if data is None else frame_of(data, session)
             assert rows is not None  # as checked before the start
             if isinstance(rows, DataFrame):
-                check_handed(self.pipeline, arrow_schema_of(rows))
-            etl = Etl(spark, rows, self.pipeline.steps, labelled=self.pipeline.train is not None)
+                check_handed(self.pipeline, arrow_schema_of(rows), self.agreement)
+            trains = self.pipeline.train is not None
+            etl = Etl(spark, rows, self.pipeline.steps, labelled=trains, since=self.since, agreement=self.agreement)
             datasets: dict[str, Dataset] = {}
             with reporting(lambda: stage.progress(etl.rows_so_far())):
                 if self.pipeline.sink is not None:
-                    etl.to_sink(self.pipeline.sink)
+                    sink = self.pipeline.sink.replacing() if self.full_refresh else self.pipeline.sink
+                    contract = self.pipeline.schema_contract
+                    sink = sink.adding_columns() if contract is not None and contract.new_columns == "evolve" else sink
+                    etl.to_sink(sink, Commits(self.state, self.record.run_id))
                 else:
                     splits = any(step.makes_split for step in self.pipeline.steps)
                     self.files = BlockFiles(self.pipeline.checkpoint) if self.pipeline.checkpoint else None
@@ -198,8 +236,10 @@ class _Run:
                 quarantine.write(etl.rejections())
             self.rejected = quarantine.rows
             stage.rows = self.accounts[-1].rows_out
-        if not self.accounts[-1].rows_out:
+        if not self.accounts[-1].rows_out and self.since is None:
             raise EmptyResultError(nothing_left(self.accounts))
+        if not self.accounts[0].rows_in and self.since is not None:
+            self._notice("nothing has come to the source since the last run")
         return datasets
 
     def _finish(self, trained: Trained, datasets: Mapping[str, Dataset]) -> Result:
@@ -223,8 +263,11 @@ class _Run:
                 epochs=fit.epochs if fit else (),
                 best_epoch=fit.best_epoch if fit else None,
                 output=_output(self.pipeline, bundle),
+                notices=self.record.notices,
             )
             report = write_report(self.record.directory, content)
+        if self.agreement is not None:
+            self.agreement.keep(self.record.run_id)
         metrics = {
             **({"test": headline(evaluation)} if evaluation else {}),
             **{baseline.name: headline(baseline.evaluation) for baseline in trained.baselines},

@@ -18,6 +18,7 @@ _DEFAULTS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.session.timeZone": "UTC",
+    "spark.python.daemon.module": "pipelines.python_daemon",
     # The master only relays; with a CPU of its own it would take half of a two-core laptop.
     "spark.ray.raydp_spark_master.actor.resource.CPU": "0",
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from connectors.paths import BASE_DIRECTORY
+from connectors.files.paths import BASE_DIRECTORY
 from pipelines.errors import SpecError
 from pipelines.pipeline import KNOWN_VERSIONS, Pipeline, shape_faults, version_fault
 from pipelines.plugins import KINDS, STEP, Kind, Registry, did_you_mean

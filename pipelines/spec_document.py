@@ -52,6 +52,9 @@ def to_document(pipeline: Pipeline, *, exact: bool) -> dict[str, object]:
     if pipeline.checkpoint is not None:
         document["checkpoint"] = pipeline.checkpoint
     document["baselines"] = pipeline.baselines
+    document["incremental"] = pipeline.incremental
+    if pipeline.schema_contract is not None:
+        document["schema_contract"] = pipeline.schema_contract.to_spec()
     return document
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from typing import get_args
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
@@ -13,6 +14,7 @@ from pydantic_core import core_schema
 from pipelines.errors import SpecError
 from pipelines.pipeline import KNOWN_VERSIONS, SLUG, Pipeline
 from pipelines.plugins import KINDS, STEP, Kind, Registry
+from pipelines.schema_contract import Handling, SchemaContract
 from pipelines.spec_document import is_mapping_option
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -45,7 +47,10 @@ def json_schema(registry: Registry | None = None) -> dict[str, object]:
             properties[kind.section] = {"oneOf": [*choices, {"type": "null"}]}
     properties["session"] = _model(Pipeline.model_fields["session"].default.__class__, "session", definitions)
     properties["checkpoint"] = {"type": ["string", "null"], "default": None}
-    properties["baselines"] = {"type": "boolean", "default": Pipeline.model_fields["baselines"].default}
+    for name in ("baselines", "incremental"):
+        properties[name] = {"type": "boolean", "default": Pipeline.model_fields[name].default}
+    contract = _model(SchemaContract, "schema_contract", definitions)
+    properties["schema_contract"] = {"anyOf": [{"enum": [*get_args(Handling), None]}, contract], "default": None}
     return {
         "$schema": _DIALECT,
         "title": "Headrace pipeline",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.connectors.jdbc_driver import driver_jar
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -15,11 +17,13 @@ if TYPE_CHECKING:
 
 _OF_THIRD_PARTIES = (
     # pyspark leaves the sockets that it collects results through to the garbage collector, and compares versions by
-    # distutils; Ray warns of its own settings when it copies them, and leaves its processes' files open.
+    # distutils; Ray warns of its own settings when it copies them, and leaves its processes' files open; Lance warns of
+    # every fork, also where Ray is started by one.
     "ignore:unclosed:ResourceWarning",
     "ignore:subprocess .* is still running:ResourceWarning",
     "ignore:distutils Version classes are deprecated:DeprecationWarning",
     "ignore::DeprecationWarning:ray.data.context",
+    "ignore:lance is not fork-safe:UserWarning",
 )
 
 # A slow machine is no fault of a test's, and the temporary directory of one may serve all of its examples.
@@ -49,12 +53,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _one_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     from pipelines.session import Session
 
+    spark_conf = {"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse"))}
+    jar = driver_jar()
+    if jar is not None:
+        spark_conf["spark.jars"] = str(jar)
     with Session(
         executors=1,
         executor_cores=1,
         object_store_memory="1g",
         dashboard=True,
-        spark_conf={"spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse"))},
+        spark_conf=spark_conf,
     ) as session:
         yield session
 
@@ -76,3 +84,8 @@ def spark(session: Session) -> SparkSession:
 def ray_cluster(_one_session: Session) -> None:
     """The session's Ray, with every CPU free: Spark is released."""
     _one_session.release_spark()
+
+
+@pytest.fixture
+def ray_running(_one_session: Session) -> None:
+    """The session's Ray, whether Spark is up or not: one CPU at least is free."""

@@ -52,6 +52,10 @@ class MapLabels(RowStep):
             )
         return value
 
+    def input_columns(self, output: frozenset[str] | None) -> frozenset[str] | None:
+        """Return what is wanted behind it, as it looks at no other column."""
+        return output
+
     def apply(self, batch: pa.RecordBatch) -> Outcome:
         """Return the rows with their new labels.
 

@@ -62,6 +62,10 @@ class NormalizeText(RowStep):
     form: Literal["NFC", "NFKC", "NFD", "NFKD"] | None = "NFC"
     whitespace: bool = True
 
+    def input_columns(self, output: frozenset[str] | None) -> frozenset[str] | None:
+        """Return what is wanted behind it, as it looks at no other column."""
+        return output
+
     def apply(self, batch: pa.RecordBatch) -> Outcome:
         """Return the rows with their texts tidied, and reject those whose text is then empty."""
         given = batch.column(TEXT).cast(pa.string())

@@ -18,6 +18,10 @@ ALWAYS_KEPT = (ROW_ID, TEXT, LABEL, SPLIT)
 class SelectColumns(RowStep):
     """Keeps the columns named, and ``row_id``, ``text``, ``label`` and ``split``, in their order.
 
+    Before the first table step, and behind steps that look at no other columns, it spares reading: sources that can
+    (Parquet, PostgreSQL, Delta, Iceberg, Lance, Hugging Face) read the columns named alone. ``headrace plan`` shows
+    them.
+
     It is for training only, although it is not about labels: a text that is scored comes without the columns
     named, and has none to spare.
 
@@ -36,6 +40,10 @@ class SelectColumns(RowStep):
         if twice:
             raise ValueError(f"{', '.join(map(repr, twice))} is named twice; name each column once")
         return value
+
+    def input_columns(self, output: frozenset[str] | None) -> frozenset[str] | None:
+        """Return the columns named, so that a source that can reads no others."""
+        return frozenset(self.columns)
 
     def apply(self, batch: pa.RecordBatch) -> Outcome:
         """Return all rows, with fewer columns.

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 REJECTS = pa.schema([(ROW_ID, pa.string()), ("rule", pa.string()), ("value", pa.string())])
 """What a row step says of each row that it does not keep: its id, the rule that it broke, the value that broke it."""
 
+REASON = "reason"
+"""The column that may stand beside those of `REJECTS`: a sentence for a person, where the rule does not say it all."""
+
 REJECTED_RULE = "_rejected_rule"
 """The column in which a table step marks the rows that it does not keep: null keeps, a rule's name rejects."""
 
@@ -32,7 +35,7 @@ class Outcome:
 
     Attributes:
         kept: the rows that go on, in order.
-        rejected: one row of `REJECTS` for each row that does not.
+        rejected: one row of `REJECTS`, and a `REASON` where there is one, for each row that does not.
     """
 
     kept: pa.RecordBatch
@@ -100,6 +103,15 @@ class RowStep(Step):
         Args:
             batch: zero or more rows with at least ``row_id`` and ``text``, both strings without nulls.
         """
+
+    def input_columns(self, output: frozenset[str] | None) -> frozenset[str] | None:
+        """Return the columns that must come in where those of `output` are wanted of what goes out; None is all.
+
+        The source of a pipeline is asked for no others, so a step that says too few would not find what it looks at.
+        ``row_id``, ``text``, ``label`` and ``split`` come in anyhow. By default all are wanted, as is right for a step
+        that may look at any. What a class says holds for its own `apply`, and not for a subclass's.
+        """
+        return None
 
     def output_schema(self, schema: pa.Schema) -> pa.Schema:
         """Return the columns that come out when `schema` goes in; as found by applying the step to no rows."""

@@ -64,6 +64,10 @@ class WordCount(RowStep):
             )
         return self
 
+    def input_columns(self, output: frozenset[str] | None) -> frozenset[str] | None:
+        """Return what is wanted behind it, as it looks at no other column."""
+        return output
+
     def apply(self, batch: pa.RecordBatch) -> Outcome:
         """Return the rows whose texts are neither too short nor too long."""
         words = count_words(batch.column(TEXT))

@@ -38,6 +38,7 @@ class Machine:
         object_store_memory: the size of the object store.
         partitions: how many partitions the frames have.
         scratch: a directory on a local disk.
+        jars: what Spark gets besides its own JARs, as it lists them; empty for nothing.
     """
 
     cores: int = os.cpu_count() or 1
@@ -45,6 +46,7 @@ class Machine:
     object_store_memory: str = "5g"
     partitions: int = 16
     scratch: str = "/tmp"
+    jars: str = ""
 
     def __str__(self) -> str:
         return (
@@ -59,7 +61,7 @@ class Machine:
                 "executors": 1,
                 "executor_cores": self.cores,
                 "executor_memory": self.executor_memory,
-                "spark_conf": _SPARK_CONF,
+                "spark_conf": _SPARK_CONF | ({"spark.jars": self.jars} if self.jars else {}),
             }
         )
 

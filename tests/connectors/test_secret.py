@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from connectors import SparkTable
 from connectors.errors import SecretError
-from connectors.paths import BASE_DIRECTORY
+from connectors.files.paths import BASE_DIRECTORY
 from connectors.secret import Secret, SettingValue, sounds_secret
 
 SETTING: TypeAdapter[Secret | str] = TypeAdapter(SettingValue)
@@ -61,6 +61,25 @@ def test_secrets_are_equal_by_reference_and_survive_pickling() -> None:
     assert secret == Secret("${env:KEY}")
     assert pickle.loads(pickle.dumps(secret)) == secret
     assert len({secret, Secret("${env:KEY}"), Secret("${env:OTHER}")}) == 2
+
+
+def test_a_worker_without_the_variable_gets_the_value_that_the_driver_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "hunter2")
+    sent = pickle.dumps(Store(key=Secret("${env:KEY}")))
+    for elsewhere in (None, "of another day"):
+        monkeypatch.delenv("KEY") if elsewhere is None else monkeypatch.setenv("KEY", elsewhere)
+        store = pickle.loads(sent)
+        assert store.key.resolve().get_secret_value() == "hunter2"
+        assert pickle.loads(pickle.dumps(store)).key.resolve().get_secret_value() == "hunter2"
+        assert store == Store(key=Secret("${env:KEY}"))
+        assert "hunter2" not in repr(store) + str(store) + store.model_dump_json() + repr(vars(store))
+
+
+def test_a_secret_that_led_nowhere_says_so_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KEY", raising=False)
+    sent = pickle.dumps(Secret("${env:KEY}"))
+    with pytest.raises(SecretError, match="KEY is not set"):
+        pickle.loads(sent).resolve()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from pickle import dumps, loads
@@ -30,12 +31,17 @@ from connectors import (
     SourceError,
     SourceSchemaError,
 )
-from connectors.json_types import infer_schema, parse_type
+from connectors.files import columns as file_columns
+from connectors.files.json_types import infer_schema, parse_type
 from tests.connectors.reading import faults, read
 
 
 def _batches(source: PartitionedSource, partition: Partition) -> list[pa.RecordBatch]:
     return [item for item in source.scan(partition) if not isinstance(item, BadRow)]
+
+
+def _rows(source: PartitionedSource) -> list[dict[str, object]]:
+    return [{name: value for name, value in row.items() if name != "row_id"} for row in read(source)[0]]
 
 
 def _write(path: Path, text: str | bytes) -> str:
@@ -162,12 +168,27 @@ class TestCsv:
         path = _write(tmp_path / "a.csv", "text\n" + "x" * 300_000 + "\n")
         assert len(str(read(Csv(path=path))[0][0]["text"])) == 300_000
 
-    def test_files_may_order_their_columns_differently_but_not_have_others(self, tmp_path: Path) -> None:
+    def test_files_may_have_their_columns_in_another_order_and_more_of_them_or_fewer(self, tmp_path: Path) -> None:
         _write(tmp_path / "a.csv", "text,n\na,1\n")
-        _write(tmp_path / "b.csv", "n,text\n2,b\n")
-        assert [(row["text"], row["n"]) for row in read(Csv(path=str(tmp_path)))[0]] == [("a", "1"), ("b", "2")]
-        _write(tmp_path / "c.csv", "text,other\nc,3\n")
-        with pytest.raises(SourceSchemaError, match=r"c\.csv has the columns text, other; the first file"):
+        _write(tmp_path / "b.csv", "")
+        _write(tmp_path / "c.csv", "n,text\n2,c\n")
+        _write(tmp_path / "d.csv", "text,other\nd,3\n")
+        assert _rows(Csv(path=str(tmp_path))) == [
+            {"text": "a", "n": "1", "other": None},
+            {"text": "c", "n": "2", "other": None},
+            {"text": "d", "n": None, "other": "3"},
+        ]
+
+    def test_a_file_without_the_text_or_that_nobody_looked_into_is_an_error_that_names_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(file_columns, "MOST_HEADS", 1)
+        for name, data, changed in (("a", "text\na\n", 1), ("b", "text,n\nb,1\n", 2), ("c", "text\nc\n", 3)):
+            os.utime(_write(tmp_path / f"{name}.csv", data), (changed, changed))
+        with pytest.raises(SourceSchemaError, match=r"b\.csv has the columns text, n; the files .* have text;"):
+            read(Csv(path=str(tmp_path)))
+        _write(tmp_path / "b.csv", "other\nb\n")
+        with pytest.raises(SourceSchemaError, match=r"b\.csv has no column 'text', which other files"):
             read(Csv(path=str(tmp_path)))
 
     def test_a_column_named_twice_is_refused(self, tmp_path: Path) -> None:
@@ -340,13 +361,28 @@ class TestParquetSource:
         ]  # fmt: skip
         assert read(source)[0][0]["u"] == 2**32 - 1
 
-    def test_a_file_with_other_columns_or_types_is_an_error_that_names_it(self, tmp_path: Path) -> None:
+    def test_files_may_have_other_columns_and_wider_types(self, tmp_path: Path) -> None:
+        pq.write_table(pa.table({"text": ["a"], "n": pa.array([1], pa.int32())}), tmp_path / "a.parquet")
+        pq.write_table(pa.table({"text": ["b"], "n": [2**40], "other": [0.5]}), tmp_path / "b.parquet")
+        pq.write_table(pa.table({"text": pa.array(["c"]).dictionary_encode()}), tmp_path / "c.parquet")
+        source = ParquetSource(path=str(tmp_path))
+        assert source.read_schema().field("n").type == pa.int64()
+        assert _rows(source) == [
+            {"text": "a", "n": 1, "other": None},
+            {"text": "b", "n": 2**40, "other": 0.5},
+            {"text": "c", "n": None, "other": None},
+        ]
+        with source.plan(predicate=pc.field("n") > 1) as plan:
+            found = [batch for partition in plan.partitions for batch in _batches(source, partition)]
+        assert "b" in [text for batch in found for text in batch.column("text").to_pylist()]
+
+    def test_a_file_with_another_type_or_without_the_text_is_an_error_that_names_it(self, tmp_path: Path) -> None:
         pq.write_table(pa.table({"text": ["a"], "n": [1]}), tmp_path / "a.parquet")
         pq.write_table(pa.table({"text": ["b"], "n": ["x"]}), tmp_path / "b.parquet")
         with pytest.raises(SourceSchemaError, match=r"b\.parquet: column 'n' holds string"):
             read(ParquetSource(path=str(tmp_path)))
-        pq.write_table(pa.table({"text": ["b"]}), tmp_path / "b.parquet")
-        with pytest.raises(SourceSchemaError, match=r"b\.parquet has no column 'n'"):
+        pq.write_table(pa.table({"n": [2]}), tmp_path / "b.parquet")
+        with pytest.raises(SourceSchemaError, match=r"b\.parquet has no column 'text'"):
             read(ParquetSource(path=str(tmp_path)))
 
     def test_a_file_that_is_no_parquet_is_an_error_that_says_so(self, tmp_path: Path) -> None:

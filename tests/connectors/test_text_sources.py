@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from connectors import BadRowError, EmptySourceError, SourceError, TextFolder, TextLines
-from connectors.lines import MAX_RECORD_BYTES
+from connectors.files.lines import MAX_RECORD_BYTES
 from tests.connectors.reading import faults, read
 
 
@@ -142,7 +142,3 @@ class TestTextLines:
     def test_an_encoding_without_single_byte_newlines_is_refused_with_the_cure(self) -> None:
         with pytest.raises(ValidationError, match="iconv -f utf-16"):
             TextLines(path="a", encoding="utf-16")
-
-    def test_a_cursor_is_refused(self) -> None:
-        with pytest.raises(SourceError, match="keeps no position"), TextLines(path="a").plan(since="1"):
-            pass

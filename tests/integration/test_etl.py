@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import ray
 
-from connectors import JsonLines, JsonLinesSink, Memory
+from connectors import JsonLines, JsonLinesSink, Memory, ParquetSource
 from connectors.errors import BadRowError
 from pipelines import Pipeline
 from pipelines.accounting import Rejection
@@ -19,7 +20,18 @@ from pipelines.errors import LawError, StepError
 from pipelines.quarantine import read_quarantine
 from pipelines.result import Result
 from pipelines.session import Session
-from pipelines.steps import ArrowFunction, Deduplicate, NormalizeText, Split, Sql, TableStep, WordCount
+from pipelines.steps import (
+    ArrowFunction,
+    Deduplicate,
+    NormalizeText,
+    RowStep,
+    SelectColumns,
+    Split,
+    Sql,
+    TableStep,
+    WordCount,
+)
+from tests.connectors.parquet_spoiling import spoil
 from tests.integration.functions import failing, failing_on_seven, without_shouting
 from tests.planted import GOOD_ROWS, PLANTED_ROWS, Planted, plant, sources
 
@@ -183,6 +195,31 @@ class TestSteps:
         with pytest.raises(LawError, match=r"'drops_rows' lost or made up rows: 10 in .* 9 out"):
             pipeline.run(session, runs=tmp_path / "runs")
         assert [one for one in out.rglob("*") if one.is_file()] == []
+
+
+def test_columns_that_no_step_has_a_use_for_are_not_read_and_the_rows_are_the_same(
+    session: Session, tmp_path: Path
+) -> None:
+    texts = [f"text {number}" if number % 7 else "" for number in range(100)]
+    rows = pa.table({"text": texts, "stars": range(100), "body": ["long " * 50] * 100})
+    for name in ("whole", "spoilt"):
+        pq.write_table(rows, tmp_path / f"{name}.parquet")
+    spoil(tmp_path / "spoilt.parquet", "body")
+    select = SelectColumns(columns=("stars",))
+
+    def run(name: str, *steps: RowStep) -> tuple[list[dict[str, object]], Result]:
+        source = ParquetSource(path=str(tmp_path / f"{name}.parquet"))
+        sink = JsonLinesSink(path=str(tmp_path / f"out {name}"))
+        result = Pipeline(name=name, source=source, steps=steps, sink=sink).run(session, runs=tmp_path / "runs")
+        return written(tmp_path / f"out {name}"), result
+
+    # The function may look at any column, so all of them are read.
+    every, of_every = run("whole", ArrowFunction(function=without_shouting), WordCount(), select)
+    narrowed, of_narrowed = run("spoilt", WordCount(), select)
+
+    assert [row["stars"] for row in narrowed] == [row["stars"] for row in every] == [n for n in range(100) if n % 7]
+    assert [row.keys() for row in narrowed] == [row.keys() for row in every]
+    assert counts(of_narrowed)[1:] == counts(of_every)[2:]
 
 
 class TestHandedRows:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from connectors.files.paths import PathOption
 from connectors.options import Items
-from connectors.paths import PathOption
 from connectors.secret import Secret
 from connectors.source import Source
 from pipelines.steps.step import Outcome, RowStep, TableStep

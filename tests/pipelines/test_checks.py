@@ -9,7 +9,16 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from connectors import Csv, EmptySourceError, Memory, SourceNotFoundError, SourceSchemaError, TextFolder
+from connectors import (
+    Csv,
+    DeltaTableSink,
+    EmptySourceError,
+    Memory,
+    ParquetSink,
+    SourceNotFoundError,
+    SourceSchemaError,
+    TextFolder,
+)
 from connectors.errors import ConnectorError
 from pipelines import Pipeline, PipelineError, SpecError
 from pipelines.checks import check_before_start, check_handed
@@ -31,6 +40,13 @@ class Unready(Trainer):
         raise AssertionError("no test trains this")
 
 
+class ReadsAgain(TextFolder):
+    """Has a window for late rows, which it reads again with each run."""
+
+    def reads_again(self) -> bool:
+        return True
+
+
 def failing(batch: pa.RecordBatch) -> pa.RecordBatch:
     raise ZeroDivisionError("by zero")
 
@@ -48,6 +64,30 @@ def passes(pipeline: Pipeline) -> bool:
 
 def test_what_is_in_order_passes() -> None:
     assert passes(Pipeline(name="x", source=ROWS, steps=(NormalizeText(), Split()), train=Learn()))
+
+
+def test_rows_that_are_read_again_want_a_sink_that_merges_them(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("a text")
+    options: dict[str, Any] = {"source": ReadsAgain(path=str(tmp_path / "in")), "incremental": True}
+    appending = ParquetSink(path=str(tmp_path / "out"), mode="append")
+    assert "ParquetSink, adds them once more; write to a table in the mode merge" in str(
+        refused(**options, sink=appending)
+    )
+    assert passes(Pipeline(name="x", **options, sink=DeltaTableSink(path=str(tmp_path / "out"), mode="merge")))
+    assert passes(Pipeline(name="x", **{**options, "incremental": False}, sink=appending))
+
+
+@pytest.mark.parametrize("mode", ["error", "overwrite"])
+def test_an_incremental_run_wants_a_sink_that_keeps_what_it_holds(tmp_path: Path, mode: Any) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("a text")
+    options: dict[str, Any] = {"source": TextFolder(path=str(tmp_path / "in"))}
+    sink = ParquetSink(path=str(tmp_path / "out"), mode=mode)
+    assert "ParquetSink, no more than the new rows, and it would not keep" in str(
+        refused(**options, sink=sink, incremental=True)
+    )
+    assert passes(Pipeline(name="x", **options, sink=sink))
 
 
 def test_a_missing_path_is_the_sources_fault(tmp_path: Path) -> None:

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
+import pyarrow as pa
 import pytest
 
+from pipelines import Pipeline
+from pipelines.agreed_schema import Agreement
 from pipelines.cli import main
 from pipelines.run_history import list_runs
 from pipelines.run_record import RunRecord
@@ -20,7 +23,7 @@ from pipelines.spec_file import read_yaml
 from tests.pipelines.sample_bundle import tiny_bundle
 
 EXAMPLES = Path(__file__).parents[2] / "pipelines" / "examples"
-COMMANDS = ("run", "plan", "preview", "validate", "schema", "predict", "doctor", "runs")
+COMMANDS = ("run", "plan", "preview", "validate", "schema", "predict", "doctor", "runs", "connector", "state")
 
 
 @dataclass(frozen=True)
@@ -360,3 +363,36 @@ def test_texts_from_standard_input_are_classified_without_ray_and_spark(tmp_path
 
     assert imported == {"code": 0, "heavy": ["torch", "transformers"]}
     assert json.loads(answers)["text"] == "the bank's größe"
+
+
+class TestState:
+    def test_it_can_be_seen_and_moved(self, headrace: Command, tmp_path: Path) -> None:
+        runs = ("--runs", str(tmp_path))
+        assert headrace("state", "show", "nightly", *runs).code == 2
+        assert headrace("state", "reset", "nightly", "--to", "monday", *runs).code == 0
+        assert json.loads(headrace("state", "show", "nightly", *runs).out)["cursor"] == "monday"
+        ended = headrace("state", "reset", "nightly", *runs)
+        assert "the cursor was monday, and is at the beginning" in ended.out
+
+    def test_it_can_be_kept_for_another_source(self, headrace: Command, tmp_path: Path) -> None:
+        runs = ("--runs", str(tmp_path))
+        headrace("state", "reset", "nightly", "--to", "monday", *runs)
+        ended = headrace("state", "reset", "nightly", "--keep-cursor", *runs)
+        assert "the cursor was monday, and stays there" in ended.out
+        assert json.loads(headrace("state", "show", "nightly", *runs).out)["cursor"] == "monday"
+        assert headrace("state", "reset", "nightly", "--keep-cursor", "--to", "friday", *runs).code == 2
+
+    def test_so_can_the_schema_agreed_on(self, headrace: Command, tmp_path: Path) -> None:
+        runs = ("--runs", str(tmp_path))
+        agreement = Agreement.of(Pipeline(name="nightly", schema_contract="freeze"), tmp_path, print)
+        assert agreement is not None
+        agreement.conform(pa.schema([("row_id", pa.string()), ("text", pa.string()), ("stars", pa.int64())]))
+        agreement.keep("run-1")
+
+        said = json.loads(headrace("state", "show", "nightly", *runs).out)
+        assert said["schema"]["columns"] == {"text": "string", "stars": "int64"}
+        assert (said["schema"]["run_id"], said["cursor"]) == ("run-1", None)
+        assert headrace("state", "reset", "nightly", "--schema", "--to", "monday", *runs).code == 2
+        assert "the next run that ends well" in headrace("state", "reset", "nightly", "--schema", *runs).out
+        assert headrace("state", "show", "nightly", *runs).code == 2
+        assert headrace("state", "reset", "nightly", "--schema", *runs).code == 2

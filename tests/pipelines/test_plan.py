@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
 from connectors import JsonLinesSink, Memory, SourceNotFoundError, SparkTable, TextFolder
 from pipelines import Pipeline, PipelineError
+from pipelines.agreed_schema import Agreement
+from pipelines.errors import SchemaDriftError
 from pipelines.plan import describe_plan
+from pipelines.schema_contract import SchemaContract
 from pipelines.session_options import SessionOptions
-from pipelines.steps import Deduplicate, NormalizeText, Split, WordCount
+from pipelines.steps import Deduplicate, NormalizeText, SelectColumns, Split, WordCount
 from tests.pipelines.sample_plugins import Learn
 
 ROWS = Memory(rows=[{"text": "one", "label": "a"}])
 
 
-def shown(pipeline: Pipeline, width: int = 100) -> list[str]:
+def shown(pipeline: Pipeline, width: int = 100, runs: Path = Path("runs")) -> list[str]:
     console = Console(width=width)
     with console.capture() as captured:
-        console.print(describe_plan(pipeline))
+        console.print(describe_plan(pipeline, runs))
     return [" ".join(line.split()) for line in captured.get().splitlines()]
 
 
@@ -56,10 +60,34 @@ def test_a_pipeline_without_a_trainer_ends_in_its_sink(tmp_path: Path) -> None:
     assert not [line for line in lines if line.startswith(("train", "release", "bundle"))]
 
 
+def test_a_contract_is_held_before_all_steps_and_its_drifts_are_named(tmp_path: Path) -> None:
+    pipeline = Pipeline(name="news", source=ROWS, steps=(NormalizeText(),), schema_contract={"types": "freeze"})
+    assert "etl, pass 1 memory → schema_contract → normalize_text → Ray's" in " ".join(shown(pipeline))
+
+    earlier = Agreement.of(pipeline, tmp_path, print)
+    assert earlier is not None
+    earlier.conform(pa.schema([("text", pa.string())]))
+    earlier.keep("run-1")
+    lines = " ".join(shown(pipeline, runs=tmp_path))
+    assert "schema new columns: evolve, missing columns: evolve, as agreed in" in lines
+    assert "types: freeze" in lines
+    assert "new column 'label' (string): it is taken" in lines
+    with pytest.raises(SchemaDriftError, match="new column 'label'"):
+        shown(pipeline.model_copy(update={"schema_contract": SchemaContract(new_columns="freeze")}), runs=tmp_path)
+
+
 def test_resources_are_as_the_session_asks_for_them() -> None:
     lines = shown(Pipeline(name="x", source=ROWS, session=SessionOptions(executors=3, executor_cores=2)))
 
     assert "session Ray on this machine, with Spark on it 3 executors, each 2 CPUs and 1.4 GB" in lines
+
+
+def test_the_columns_that_are_read_are_named() -> None:
+    source = Memory(rows=[{"text": "one", "stars": 1, "author": "ann", "place": "oslo"}])
+    narrowed = Pipeline(name="x", source=source, steps=(WordCount(), SelectColumns(columns=["stars"])))
+    assert "columns: row_id, text, stars; without 2 others" in " ".join(shown(narrowed, width=300))
+    every = shown(Pipeline(name="x", source=source), width=300)
+    assert "columns: row_id, text, stars, author, place" in " ".join(every)
 
 
 def test_what_spark_alone_reads_is_planned_without_looking() -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from connectors import JsonLines, Memory, SparkTable
 from pipelines import Pipeline, PipelineError
+from pipelines.agreed_schema import Agreement
 from pipelines.preview import PreviewRow, preview, preview_table
 from pipelines.steps import Deduplicate, NormalizeText, SelectColumns, Split, WordCount
 from pipelines.steps.step import Outcome, RowStep
@@ -68,6 +69,28 @@ def test_columns_that_a_step_takes_away_are_gone() -> None:
     rows, _ = preview(of_rows(SelectColumns(columns=["text"])), 1)
 
     assert set(rows[0].values) == {"row_id", "text"}
+
+
+def test_a_schema_contract_holds_rows_to_what_was_agreed_on(tmp_path: Path) -> None:
+    def look(contract: str, *rows: dict[str, object]) -> list[tuple[object, str | None]]:
+        pipeline = Pipeline(name="x", source=Memory(rows=rows), schema_contract=contract)
+        agreement = Agreement.of(pipeline, tmp_path, notices.append)
+        found, _ = preview(pipeline, 20, agreement)
+        assert agreement is not None
+        agreement.keep("a run")
+        return [(row.values["text"], row.rejected) for row in found]
+
+    notices: list[str] = []
+    assert look("freeze", {"text": "one", "stars": 1}) == [("one", None)]
+    assert look("quarantine", {"text": "two", "stars": "2"}, {"text": "three", "stars": "many"}) == [
+        ("two", None),
+        ("three", "schema_contract: type_change"),
+    ]
+    assert notices == [
+        "column 'stars' changed from int64 to string: rows with a value that int64 does not hold are set aside"
+    ]
+    with pytest.raises(PipelineError, match="column 'stars' changed from int64 to string"):
+        look("freeze", {"text": "two", "stars": "2"})
 
 
 def test_a_malformed_row_is_shown_with_where_it_stands(tmp_path: Path) -> None:

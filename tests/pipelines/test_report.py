@@ -218,6 +218,7 @@ def test_every_text_of_the_users_is_escaped() -> None:
             spec_yaml=ATTACK,
             spec_hash=ATTACK,
             output=ATTACK,
+            notices=(ATTACK,),
             versions={ATTACK: ATTACK},
             splits={ATTACK: 3},
             stages=[StageTime(ATTACK, 0, 1)],

@@ -15,11 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from connectors import EmptySourceError, Memory, TextFolder
+from connectors import EmptySourceError, Memory, ParquetSink, TextFolder
 from connectors.source import BadRow, Partition, PartitionedSource, Plan
 from pipelines import Pipeline, PipelineError
-from pipelines.errors import RunRecordError
+from pipelines.commits import Commits
+from pipelines.errors import RunRecordError, StateError
 from pipelines.progress import Silent
+from pipelines.read_state import ReadState
 from pipelines.run_history import list_runs
 from pipelines.runner import run
 
@@ -88,6 +90,21 @@ def test_nothing_is_started_for_a_run_that_cannot_be(tmp_path: Path) -> None:
     fail(tmp_path, TextFolder(path=str(tmp_path / "nowhere")), listener=listener)
 
     assert listener.lines == ["check started"]
+
+
+def test_a_source_that_has_changed_since_the_last_run_is_refused_before_anything_is_started(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text("a text")
+    sink = ParquetSink(path=str(tmp_path / "out"), mode="append")
+    with ReadState.hold(tmp_path / "runs", "nightly") as state:
+        state.enter(TextFolder(path=str(tmp_path / "old")), sink)
+        sink.begin(Commits(state, "a run").begin("{}"), pa.schema([("text", pa.string())]))
+        state.commit(sink, [])
+    pipeline = Pipeline(name="nightly", source=TextFolder(path=str(tmp_path / "new")), sink=sink, incremental=True)
+    with pytest.raises(StateError, match=r'source has changed: path was ".*/old" and is ".*/new"'):
+        run(pipeline, runs=tmp_path / "runs")
+    assert [one.status for one in list_runs(tmp_path / "runs")] == ["failed"]
 
 
 def test_what_was_not_foreseen_comes_out_as_it_is_with_its_traceback_in_the_log(tmp_path: Path) -> None:

@@ -140,8 +140,8 @@ session:
         ("", "news.yaml:1: a spec is a mapping with name:, source:, steps: and train: or sink:; it is empty"),
         ("- a", "this is ['a']"),
         ("source: 3", "source: must be the name of a source, or type: and its options, not 3"),
-        ("source: {path: x}", "source: a source needs type:; known: csv, "),
-        ("source: {type: 3}", "source.type: must be the name of a source, not 3; known: csv, "),
+        ("source: {path: x}", "source: a source needs type:; known: archives, arrow, csv, "),
+        ("source: {type: 3}", "source.type: must be the name of a source, not 3; known: archives, arrow, csv, "),
         ("steps: split", "steps: must be a list, each item with - in front, not 'split'"),
         (
             "steps: [{word_count: {min: 3}}]",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from typing import Any, Literal
 
 import pytest
@@ -17,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from pipelines import Pipeline
 from pipelines.plugins import KINDS, STEP, Kind, Registry
+from pipelines.schema_contract import SchemaContract
 from pipelines.session_options import SessionOptions
 from pipelines.spec import parse
 from pipelines.spec_document import is_mapping_option
@@ -27,10 +29,20 @@ from tests.pipelines.sample_plugins import Learn
 SAMPLES = "tests.pipelines.sample_plugins"
 
 NEEDED: dict[str, dict[str, object]] = {
+    "source.archives": {"path": "/data"},
+    "source.arrow": {"path": "/data"},
     "source.csv": {"path": "/data"},
+    "source.huggingface": {"name": "acme/reviews"},
+    "source.delta_table": {"path": "/data"},
+    "source.iceberg_table": {"table": "news.articles"},
+    "source.jdbc": {"url": "jdbc:x://host/news", "driver": "org.x.Driver", "table": "articles"},
     "source.json_lines": {"path": "/data"},
+    "source.kafka": {"bootstrap_servers": "localhost:9092", "topic": "news"},
+    "source.lance": {"path": "/data"},
     "source.memory": {"rows": [{"text": "a", "other": "b"}]},
     "source.parquet": {"path": "/data"},
+    "source.postgres": {"database": "news", "user": "reader", "table": "articles"},
+    "source.rest": {"url": "https://example.com/reviews"},
     "source.spark_table": {"table": "news"},
     "source.text_folder": {"path": "/data"},
     "source.text_lines": {"path": "/data"},
@@ -40,23 +52,66 @@ NEEDED: dict[str, dict[str, object]] = {
     "step.sql": {"query": "SELECT * FROM rows"},
     "trainer.text_classifier": {"encoder": "acme/encoder"},
     "sink.csv": {"path": "/out"},
+    "sink.delta_table": {"path": "/out"},
+    "sink.iceberg_table": {"table": "news.out"},
     "sink.json_lines": {"path": "/out"},
+    "sink.lance": {"path": "/out"},
     "sink.parquet": {"path": "/out"},
+    "sink.postgres": {"database": "news", "user": "writer", "table": "articles"},
 }
 
 Change = tuple[dict[str, object], object]
 """The options that must be given (or, as None, left out) beside another value of an option, and that value."""
 
 VALUES: dict[str, Change] = {
+    "source.archives.encoding": ({}, "latin-1"),
+    "source.archives.max_document_bytes": ({}, 1000),
     "source.csv.columns": ({"header": False}, ["a", "b"]),
     "source.csv.delimiter": ({}, ";"),
     "source.csv.encoding": ({}, "latin-1"),
     "source.csv.escape": ({}, "\\"),
     "source.csv.header": ({"columns": []}, False),
     "source.csv.quote": ({}, "'"),
+    "source.huggingface.name": ({}, "acme/news"),
+    "source.huggingface.path": ({"name": None}, "/data"),
+    "source.huggingface.token": ({}, "${env:TOKEN}"),
+    "source.delta_table.timestamp": ({}, datetime(2026, 2, 3, 4, 5, tzinfo=timezone.utc)),
+    "source.delta_table.version": ({}, 7),
+    "source.iceberg_table.as_of": ({}, datetime(2026, 2, 3, 4, 5, tzinfo=timezone.utc)),
+    "source.iceberg_table.snapshot_id": ({}, 2**62),
+    "source.iceberg_table.table": ({}, "news.other"),
+    "source.jdbc.options": ({}, {"connectTimeout": 9, "storeKey": "${env:KEY}"}),
+    "source.jdbc.password": ({}, "${env:PASSWORD}"),
+    "source.jdbc.query": ({"table": None}, "SELECT 1"),
+    "source.jdbc.url": ({}, "jdbc:y://host/news"),
+    "source.jdbc.user": ({}, "${env:USER}"),
     "source.json_lines.encoding": ({}, "latin-1"),
     "source.json_lines.types": ({}, {"a": "int64"}),
+    "source.kafka.encoding": ({}, "latin-1"),
+    "source.kafka.end": ({}, "0:1200, 1:900"),
+    "source.kafka.metadata": ({}, ["key", "offset"]),
+    "source.kafka.password": ({"security_protocol": "SASL_SSL", "user": "me"}, "${env:PASSWORD}"),
+    "source.kafka.ssl_ca": ({"security_protocol": "SSL"}, "/ca.pem"),
+    "source.kafka.ssl_certificate": ({"security_protocol": "SSL"}, "/me.pem"),
+    "source.kafka.ssl_key": ({"security_protocol": "SSL"}, "/me.key"),
+    "source.kafka.ssl_key_password": ({"security_protocol": "SSL"}, "${env:PASSWORD}"),
+    "source.kafka.start": ({}, "2026-01-31T00:00:00Z"),
+    "source.kafka.types": ({}, {"a": "int64"}),
+    "source.kafka.user": ({"security_protocol": "SASL_SSL", "password": "${env:PASSWORD}"}, "me"),
+    "source.lance.version": ({}, "first"),
     "source.memory.rows": ({}, [{"text": "b", "other": "b"}]),
+    "source.rest.auth": ({}, {"type": "basic", "user": "ann", "password": "${env:PASSWORD}"}),
+    "source.rest.cursor_column": ({"id_column": "id"}, "at"),
+    "source.rest.for_each": ({"url": "https://example.com/{value}"}, ["a", "b"]),
+    "source.rest.headers": ({}, {"X-Key": "${env:KEY}", "X-Open": "yes"}),
+    "source.rest.late": ({"id_column": "id", "cursor_column": "at"}, 3.0),
+    "source.rest.newest_first": ({"id_column": "id", "cursor_column": "at"}, True),
+    "source.rest.pages": ({}, {"type": "cursor", "next": "next"}),
+    "source.rest.since_parameter": ({"id_column": "id", "cursor_column": "at"}, "since"),
+    "source.rest.types": ({}, {"text": "string"}),
+    "source.rest.until_parameter": ({"id_column": "id", "cursor_column": "at"}, "until"),
+    "source.rest.url": ({}, "https://example.com/news"),
+    "source.rest.value_column": ({"url": "https://example.com/{value}", "for_each": ["a"]}, "product"),
     "source.spark_table.format": ({"table": None}, "orc"),
     "source.spark_table.options": (
         {"table": None, "format": "jdbc"},
@@ -78,6 +133,24 @@ VALUES: dict[str, Change] = {
     "session.object_store_memory": ({}, "2g"),
     "session.spark_conf": ({}, {"spark.hadoop.fs.s3a.secret.key": "${env:KEY}"}),
     "sink.csv.delimiter": ({}, ";"),
+    "sink.iceberg_table.table": ({}, "news.other"),
+}
+VALUES |= {f"{kind}.postgres.password": ({}, "${env:PASSWORD}") for kind in ("source", "sink")}
+_STORAGE = {"endpoint": "http://127.0.0.1:9000", "access_key_id": "A", "secret_access_key": "${env:KEY}"}
+VALUES |= {
+    f"{name}.storage": ({}, _STORAGE)
+    for name in (
+        "source.archives",
+        "source.arrow",
+        "source.csv",
+        "source.json_lines",
+        "source.parquet",
+        "source.text_folder",
+        "source.text_lines",
+        "sink.csv",
+        "sink.json_lines",
+        "sink.parquet",
+    )
 }
 
 
@@ -198,6 +271,8 @@ CHANGED: dict[str, dict[str, Any]] = {
     "session": {"session": SessionOptions(executors=2)},
     "checkpoint": {"checkpoint": "s3://bucket/blocks"},
     "baselines": {"baselines": False},
+    "incremental": {"incremental": True},
+    "schema_contract": {"schema_contract": "freeze"},
 }
 
 
@@ -210,6 +285,15 @@ def test_an_option_of_the_pipeline_counts(option: str) -> None:
     assert after != before
     assert after.spec_hash != before.spec_hash
     assert parse(after.to_yaml()) == after
+
+
+@pytest.mark.parametrize("kind", SchemaContract.model_fields)
+def test_an_option_of_the_schema_contract_counts(kind: str) -> None:
+    before, after = (Pipeline(name="x", schema_contract=contract) for contract in ("evolve", {kind: "quarantine"}))
+    assert after != before
+    assert after.spec_hash != before.spec_hash
+    assert parse(after.to_yaml()) == after
+    assert parse(write_yaml({"name": "x", "schema_contract": {kind: "quarantine"}})) == after
 
 
 def test_there_is_one_version_so_that_it_cannot_change() -> None:

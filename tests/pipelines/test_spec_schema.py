@@ -45,6 +45,8 @@ def test_the_examples_are_accepted(example: Path) -> None:
         {"name": "x", "source": {"type": "text_lines", "files": {"a": "a.txt"}}},
         {"name": "x", "source": {"type": "memory", "rows": [{"text": "a"}]}},
         {"name": "x", "steps": [{"type": "arrow_function", "function": "acme:clean"}]},
+        {"name": "x", "schema_contract": "freeze"},
+        {"name": "x", "schema_contract": {"types": "quarantine"}},
     ],
 )
 def test_what_loads_is_accepted(spec: object) -> None:
@@ -65,6 +67,9 @@ def test_what_loads_is_accepted(spec: object) -> None:
         {"name": "x", "steps": [{"min": 3}]},
         {"name": "x", "source": {"type": "text_folder"}},
         {"name": "x", "source": {"type": "word_count"}},
+        {"name": "x", "schema_contract": "frozen"},
+        {"name": "x", "schema_contract": {"types": "frozen"}},
+        {"name": "x", "schema_contract": {"columns": "freeze"}},
     ],
 )
 def test_what_does_not_load_is_refused(spec: object) -> None:

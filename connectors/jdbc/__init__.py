@@ -1,0 +1,1 @@
+"""Source of any database that has a JDBC driver."""

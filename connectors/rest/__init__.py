@@ -1,0 +1,1 @@
+"""Source of paged JSON over HTTP."""
