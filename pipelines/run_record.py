@@ -284,7 +284,8 @@ def _start(run_id: str, pipeline: str, spec_hash: str) -> _State:
 def _claim(directory: Path, start: Callable[[str], _State], spec_yaml: str) -> RunRecord:
     """Make a run's directory with its first files under a hidden name, and give it its name in one step."""
     while True:
-        run_id = f"{_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        now = _now()
+        run_id = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{secrets.token_hex(3)}"
         hidden = directory / f".{run_id}"
         try:
             hidden.mkdir()

@@ -39,10 +39,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that take milliseconds first, then those with Spark, then those for which Spark is released."""
+    """Order the tests, so that nothing is started before it is wanted, or while others have a machine of their own.
+
+    First those that take milliseconds, then those that start programs which have Ray and Spark of their own, then those
+    that share one Spark, and at last those for which Spark is released.
+    """
 
     def place(item: pytest.Item) -> int:
-        if "ray_cluster" in getattr(item, "fixturenames", ()):
+        fixtures = getattr(item, "fixturenames", ())
+        if "ray_cluster" in fixtures:
+            return 3
+        if "_one_session" in fixtures:
             return 2
         return int(any(item.get_closest_marker(name) for name in ("spark", "ray")))
 

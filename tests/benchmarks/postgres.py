@@ -12,7 +12,8 @@ server and, with ours, to the Python worker. With few rows, what a connection an
 The clock of a read stops when Spark has hashed every value of every row: count(*) and bit_xor(xxhash64(all columns)) in
 one aggregate, the same for all. That of a write stops when the rows are committed and can be seen: ours in one
 transaction, Spark's JDBC writer in one for each partition. Then, off the clock, their number and a digest of their
-values are compared in SQL with the table that was read. Prints two tables and one line of JSON.
+values are compared in SQL with the table that was read. The server alone, with no client and no protocol, bounds what
+any of them can reach. Prints two tables and one line of JSON.
 """
 
 from __future__ import annotations

@@ -1,10 +1,14 @@
-"""Who reads from a PostgreSQL server and who writes to it, in the same Spark: ours, and Spark's own JDBC connector."""
+"""Who reads from a PostgreSQL server and who writes to it, in the same Spark: ours, and Spark's own JDBC connector.
+
+Beside them, what the server alone takes, with no client at all: no connector can be faster than that.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -16,7 +20,7 @@ from connectors.spark import arrow_to_spark_schema, partitions_frame, read_parti
 from connectors.spark_batches import map_in_arrow
 from pipelines.etl import Etl
 from tests.benchmarks.checksum import ChecksumError
-from tests.benchmarks.reviews import digest_of, fill_half, frame_of, make_target, require_written
+from tests.benchmarks.reviews import COLUMNS, digest_of, fill_half, frame_of, make_target, require_written
 from tests.benchmarks.turns import Worker
 from tests.connectors.jdbc_driver import DRIVER
 from tests.connectors.postgres_server import PASSWORD, USER, Server
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 SOURCE, TARGET = "reviews", "target"
-OURS, PEER, MERGE, FLOOR = "ours", "Spark's JDBC", "our merge", "noop"
+OURS, PEER, MERGE, FLOOR, SERVER = "ours", "Spark's JDBC", "our merge", "noop", "the server alone"
 
 # What the driver is told in the URL, by what is written beside the figure. Its binary mode begins, by default, with the
 # fifth time that a statement is run, and -1 makes it begin at once.
@@ -63,7 +67,8 @@ class PostgresWork:
 
         ours = {f"partitions_wanted {self.partitions}": self._read_ours}
         peers = {name: partial(self._read_jdbc, *settings) for name, settings in _READERS.items()}
-        return Worker(OURS, ours, verify=verify), Worker(PEER, peers, verify=verify)
+        alone = {f"COPY {SOURCE} TO '/dev/null' (FORMAT binary)": self._read_server}
+        return Worker(OURS, ours, verify=verify), Worker(PEER, peers, verify=verify), Worker(SERVER, alone)
 
     def writers(self) -> tuple[Worker, ...]:
         """Return those that write rows that Spark computes to `TARGET`, the first two to one that is empty."""
@@ -72,12 +77,14 @@ class PostgresWork:
             f"batchsize {size:,}, reWriteBatchedInserts=true": partial(self._write_jdbc, size) for size in _WRITERS
         }
         merge = {"mode merge, a primary key, half of the keys there": partial(self._write_ours, "merge")}
+        alone = {f"COPY {TARGET} FROM a file of its own (FORMAT binary)": self._write_server}
         noop = {"Spark's noop sink: only computes the rows": self._write_nowhere}
         written = {"prepare": self._make_target, "verify": self._verify}
         return (
             Worker(OURS, ours, **written),
             Worker(PEER, peers, **written),
             Worker(MERGE, merge, self._make_merge_target, self._verify),
+            Worker(SERVER, alone, self._make_target_and_file, self._verify),
             Worker(FLOOR, noop),
         )
 
@@ -105,6 +112,12 @@ class PostgresWork:
             numPartitions=str(self.partitions),
         ).load()
         return digest_of(frame)
+
+    def _read_server(self) -> None:
+        self._run(f"COPY {SOURCE} TO '/dev/null' (FORMAT binary)")
+
+    def _write_server(self) -> None:
+        self._run(f"COPY {TARGET} FROM '{self._file}' (FORMAT binary)")
 
     def _write_ours(self, mode: str) -> None:
         sink = PostgresSink(**self.server.options(table=TARGET, mode=mode))
@@ -135,10 +148,24 @@ class PostgresWork:
             fill_half(database, TARGET, self.rows)
         self._checkpoint()
 
+    def _make_target_and_file(self) -> None:
+        self._make_target()
+        if not self._file.exists():
+            rows = f"SELECT id::text AS row_id, {', '.join(COLUMNS)} FROM {SOURCE}"
+            self._run(f"COPY ({rows}) TO '{self._file}' (FORMAT binary)")
+
+    @property
+    def _file(self) -> Path:
+        return self.server.directory / "rows"
+
     def _checkpoint(self) -> None:
         """Have the server write what earlier runs have left to be written, so that no run pays for another one."""
+        self._run("CHECKPOINT")
+
+    def _run(self, statement: str) -> None:
         with Postgres(**self.server.options(table=TARGET)).connected(SourceError) as database:
-            database.run("CHECKPOINT")
+            database.run(statement)
+            database.connection.commit()
 
     def _verify(self, _: object) -> None:
         with Postgres(**self.server.options(table=TARGET)).connected(SourceError) as database:

@@ -42,7 +42,7 @@ def test_the_versions_that_matter_are_recorded(tmp_path: Path) -> None:
 
 
 def test_run_ids_begin_with_the_time_in_utc(tmp_path: Path) -> None:
-    assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{6}", create(tmp_path).run_id)
+    assert re.fullmatch(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{6}", create(tmp_path).run_id)
 
 
 def test_runs_started_at_once_get_directories_of_their_own(tmp_path: Path) -> None:
