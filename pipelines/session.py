@@ -19,6 +19,7 @@ from pyspark.sql import SparkSession
 
 from pipelines import preflight
 from pipelines.class_archive import with_class_archive
+from pipelines.desk import forget_desk
 from pipelines.errors import PreflightError, SessionError
 from pipelines.idle_receivers import end_idle
 from pipelines.interruption import undisturbed
@@ -170,6 +171,7 @@ class Session:
         try:
             self._at_release.close()
             end_idle()
+            forget_desk()
         finally:
             if spark is not None:
                 spark.stop(failed=failed)

@@ -21,6 +21,7 @@ from ray.data import ActorPoolStrategy
 
 from connectors.errors import BadRowError
 from connectors.spark import spark_to_arrow_schema
+from pipelines.desk import forget_desk, shared_desk
 from pipelines.errors import HandoffError, StepError
 from pipelines.handback import to_spark
 from pipelines.handoff import land, to_ray
@@ -177,6 +178,16 @@ class TestStreaming:
 
         assert list(unfinished)
         assert first + sum(batch.num_rows for batch in batches) == rows
+
+    def test_streams_share_a_desk_and_go_on_when_it_is_forgotten(self, spark: SparkSession) -> None:
+        streams = [to_ray(spark.range(start, start + 10), streaming=True) for start in (0, 10)]
+        desk = shared_desk()
+        assert shared_desk() is desk
+
+        forget_desk()
+
+        assert [dataset.sum("id") for dataset in streams] == [45, 145]
+        assert shared_desk() is not desk
 
     def test_a_consumer_that_stops_ends_the_spark_job(self, spark: SparkSession) -> None:
         frame = spark.range(0, 6_000_000, 1, 60).selectExpr("id", "repeat('x', 50) as text")
