@@ -88,7 +88,13 @@ class TestComparison:
         assert re.findall(r"^\| (\S+) \| \d", shown, flags=re.MULTILINE) == [one.name for one in times]
         assert list(tmp_path.iterdir()) == []
 
-    @pytest.mark.parametrize("shape", ["integers", "long_documents", "embeddings", "tokens"])
+    @pytest.mark.parametrize(
+        "shape",
+        [
+            "integers",
+            *(pytest.param(one, marks=pytest.mark.soak) for one in ("long_documents", "embeddings", "tokens")),
+        ],
+    )
     def test_every_shape_can_be_landed_and_summed(self, spark: SparkSession, tmp_path: Path, shape: str) -> None:
         contenders = {one.name: next(iter(one.settings.values())) for one in headrace(tmp_path)}
         ours, pandas = (

@@ -110,6 +110,7 @@ def test_while_rows_are_computed_and_again_while_all_is_taken_down(home: Path) -
     assert not list((home / "out").glob("*.jsonl"))
 
 
+@pytest.mark.soak
 def test_a_notebook_goes_on_after_an_interruption(home: Path) -> None:
     program = Program.start([sys.executable, "-c", NOTEBOOK], home)
 

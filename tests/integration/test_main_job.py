@@ -105,10 +105,11 @@ def test_the_bundle_takes_raw_text(result: Result) -> None:
     [
         ([{"text": " \t", "label": label} for label in "abab"], EmptyResultError, "no row is left after the steps"),
         (FRUIT, LabelError, "every training row is labelled 'fruit'"),
-        (
+        pytest.param(
             [*FRUIT, {"text": "iron of 7 grams", "label": "metal"}],
             LabelError,
             "one training example is not enough for a class, and 'metal' has no more",
+            marks=pytest.mark.soak,
         ),
     ],
     ids=["nothing but white space", "one class", "a class of one example"],

@@ -83,6 +83,7 @@ class TestExecutors:
         assert session.start_spark().range(10).count() == 10
         assert session.start_spark() is session.spark
 
+    @pytest.mark.soak
     def test_the_next_one_maps_the_classes_that_the_first_has_recorded(
         self, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
