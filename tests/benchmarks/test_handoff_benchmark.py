@@ -42,6 +42,7 @@ ROWS = pa.table(
     }
 )
 MACHINE = Machine(cores=1, partitions=2)
+MORE_SHAPES = ("long_documents", "embeddings", "tokens")
 
 
 @pytest.mark.ray
@@ -88,13 +89,7 @@ class TestComparison:
         assert re.findall(r"^\| (\S+) \| \d", shown, flags=re.MULTILINE) == [one.name for one in times]
         assert list(tmp_path.iterdir()) == []
 
-    @pytest.mark.parametrize(
-        "shape",
-        [
-            "integers",
-            *(pytest.param(one, marks=pytest.mark.soak) for one in ("long_documents", "embeddings", "tokens")),
-        ],
-    )
+    @pytest.mark.parametrize("shape", ["integers", *(pytest.param(one, marks=pytest.mark.soak) for one in MORE_SHAPES)])
     def test_every_shape_can_be_landed_and_summed(self, spark: SparkSession, tmp_path: Path, shape: str) -> None:
         contenders = {one.name: next(iter(one.settings.values())) for one in headrace(tmp_path)}
         ours, pandas = (
