@@ -121,3 +121,19 @@ class Sink(BaseModel, ABC):
             f"{type(self).__name__} cannot replace what its target holds, as a full refresh wants; empty the target "
             "yourself, and reset the pipeline's state"
         )
+
+
+def cast_rows(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    """Return the rows of `batch` as the columns that a sink stores.
+
+    Raises:
+        SinkError: the batch has other columns, or values that `schema` cannot hold.
+    """
+    if batch.schema.names != schema.names:
+        raise SinkError(
+            f"a batch has the columns {', '.join(batch.schema.names)}; begun with {', '.join(schema.names)}"
+        )
+    try:
+        return pa.Table.from_batches([batch]).cast(schema)
+    except (pa.ArrowException, ValueError) as error:
+        raise SinkError(f"rows cannot be stored as the sink's columns: {error}") from error

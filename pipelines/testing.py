@@ -7,7 +7,6 @@ the connector's module.
 """
 
 # The tests are named for what they hold a connector to, which is all that their docstrings could say.
-# ruff: noqa: D102
 
 from __future__ import annotations
 
@@ -85,6 +84,7 @@ class SourceContract(_OnEngines, testing.SourceContract):
     """The tests of a `PartitionedSource`; see `connectors.testing.SourceContract`."""
 
     def test_an_engine_reads_what_this_process_does(self, source: PartitionedSource, engine: Engine) -> None:
+        """Spark and Ray Data give the rows and the bad rows that a scan here does, and the columns asked for alone."""
         with source.plan() as plan:
             here = testing.scan(source, plan.partitions)
             there, again = (engine.scan(source, plan.partitions, None) for _ in range(2))
@@ -102,6 +102,7 @@ class SinkContract(_OnEngines, testing.SinkContract):
     """The tests of a `Sink`; see `connectors.testing.SinkContract`."""
 
     def test_an_engine_writes_what_this_process_does(self, sink: Sink, engine: Engine) -> None:
+        """What Spark and Ray Data write is published as rows written here would be; an abort leaves nothing to see."""
         partitions = [self.rows(1, 2, 3), [], self.rows(4, 5)]
         expected = [row for partition in partitions for batch in partition for row in batch.to_pylist()]
         sink.begin("given-up", self.schema)

@@ -155,6 +155,11 @@ class _Unpacked(io.RawIOBase):
         return True
 
     def readinto(self, buffer: object) -> int:
+        """Fill `buffer` as far as there are bytes; see `io.RawIOBase.readinto`.
+
+        Raises:
+            OSError: what is packed is damaged or cut off, and all before that has been given.
+        """
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         done = 0
         # In small pieces, as an error takes with it the whole piece that it comes up in.

@@ -20,7 +20,7 @@ from connectors.errors import SinkError, SinkExistsError
 from connectors.files.directory import SinkDirectory, lost
 from connectors.files.manifest import COMMITS, STAGING, CommittedFile, Manifest, is_part, standing
 from connectors.modal_sink import NewColumns
-from connectors.sink import Receipt
+from connectors.sink import Receipt, cast_rows
 
 Mode = Literal["error", "overwrite", "append"]
 """What to do about data that a target holds: refuse, replace it in the commit, or add to it."""
@@ -91,8 +91,9 @@ class FileTarget:
                     append = file.enter_context(open_writer(file.enter_context(self.directory.open(path)), schema))
                 for batch in chain(first, filled):
                     rows += batch.num_rows
+                    table = cast_rows(batch, schema)
                     with faults():
-                        append(_cast(batch, schema))
+                        append(table)
                 with faults():
                     file.close()
             with faults():
@@ -268,14 +269,6 @@ def _staging(commit_id: str) -> str:
 
 def _manifest_name(commit_id: str) -> str:
     return f"{COMMITS}/{commit_id}.json"
-
-
-def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
-    if batch.schema.names != schema.names:
-        raise SinkError(
-            f"a batch has the columns {', '.join(batch.schema.names)}; begun with {', '.join(schema.names)}"
-        )
-    return pa.Table.from_batches([batch]).cast(schema)
 
 
 def _columns(schema: pa.Schema) -> tuple[tuple[str, str], ...]:

@@ -14,7 +14,7 @@ from connectors.arrow_types import plain_type
 from connectors.errors import SinkError, SinkExistsError
 from connectors.modal_sink import KeyedSink
 from connectors.object_store.store_options import places
-from connectors.sink import Receipt
+from connectors.sink import Receipt, cast_rows
 from connectors.tables.lance_table import LanceOptions
 from connectors.tables.staged_files import StagedFile, directory_name, named, require_keys
 
@@ -80,7 +80,7 @@ class LanceTableSink(LanceOptions, KeyedSink):
         try:
             # What the batches raise is not the store's fault, so only what is done to the file is under faults.
             for batch in chain(first, filled):
-                rows = _cast(batch, columns)
+                rows = cast_rows(batch, columns)
                 with self.faults(SinkError):
                     writer.write_batch(rows)
             with self.faults(SinkError):
@@ -259,14 +259,3 @@ def _numbers(field: Any, version: str) -> list[int]:
     children = field.children()
     below = [number for child in children for number in _numbers(child, version)]
     return below if children and version != "2.0" else [field.id(), *below]
-
-
-def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
-    if batch.schema.names != schema.names:
-        raise SinkError(
-            f"a batch has the columns {', '.join(batch.schema.names)}; begun with {', '.join(schema.names)}"
-        )
-    try:
-        return pa.Table.from_batches([batch]).cast(schema)
-    except (pa.ArrowException, ValueError) as error:
-        raise SinkError(f"rows cannot be stored as the table's columns: {error}") from error

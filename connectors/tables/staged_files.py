@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connectors.errors import SinkError
-from connectors.sink import Receipt
+from connectors.sink import Receipt, cast_rows
 from connectors.source import BATCH_BYTES
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class Staging:
                 writer = file.enter_context(pq.ParquetWriter(stream, schema, compression="zstd"))
             waiting: list[pa.Table] = []
             for batch in batches:
-                waiting.append(_cast(batch, schema))
+                waiting.append(cast_rows(batch, schema))
                 if sum(table.nbytes for table in waiting) >= _ROW_GROUP_BYTES:
                     with self.faults():
                         writer.write_table(pa.concat_tables(waiting))
@@ -230,14 +230,3 @@ def named(receipts: Iterable[Receipt]) -> list[StagedFile]:
 def directory_name(commit_id: str) -> str:
     """Return the name of a commit's directory, whatever its id may hold."""
     return f"headrace-{hashlib.sha256(commit_id.encode()).hexdigest()[:24]}"
-
-
-def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
-    if batch.schema.names != schema.names:
-        raise SinkError(
-            f"a batch has the columns {', '.join(batch.schema.names)}; begun with {', '.join(schema.names)}"
-        )
-    try:
-        return pa.Table.from_batches([batch]).cast(schema)
-    except (pa.ArrowException, ValueError) as error:
-        raise SinkError(f"rows cannot be stored as the table's columns: {error}") from error

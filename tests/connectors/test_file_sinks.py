@@ -142,6 +142,13 @@ class TestCommits:
         with pytest.raises(SinkError, match="a batch has the columns x"):
             sink.write("one", 0, 0, [pa.RecordBatch.from_pydict({"x": [1]})])
 
+    def test_values_that_the_columns_cannot_hold_are_refused_by_name(self, directory: Path) -> None:
+        sink = ParquetSink(path=str(directory))
+        sink.begin("one", pa.schema([("n", pa.int8())]))
+        with pytest.raises(SinkError, match="cannot be stored as the sink's columns: Integer value 300 not in range"):
+            sink.write("one", 0, 0, [pa.record_batch({"n": [1, 300]})])
+        assert not [name for name in _files(directory) if name.endswith(".parquet")]
+
     def test_a_directory_that_cannot_be_made_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         with pytest.raises(SinkError, match="cannot be written"):

@@ -214,7 +214,8 @@ def target(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Target:
 
 @pytest.mark.parametrize("kind", [kind for kind in SINKS if not kind.endswith("_merge")])
 def test_a_run_that_is_killed_loses_and_doubles_nothing(kind: str, target: Target, tmp_path: Path) -> None:
-    _nights(tmp_path, target, [("before the commit",), ("in the commit", "between commit and state")])
+    written = _nights(tmp_path, target, [("before the commit",), ("in the commit", "between commit and state")])
+    _assert_settled(tmp_path, target, written)
 
 
 @pytest.mark.soak
@@ -225,11 +226,12 @@ def test_twenty_runs_that_are_killed_lose_and_double_nothing(
     kind: str, run: int, target: Target, tmp_path: Path
 ) -> None:
     choose = random.Random(f"{kind} {run}")
-    _nights(tmp_path, target, [tuple(choose.choices(POINTS, k=choose.randint(1, 3))) for _ in range(_NIGHTS)])
+    deaths = [tuple(choose.choices(POINTS, k=choose.randint(1, 3))) for _ in range(_NIGHTS)]
+    _assert_settled(tmp_path, target, _nights(tmp_path, target, deaths))
 
 
-def _nights(directory: Path, target: Target, deaths: list[tuple[str, ...]]) -> None:
-    """Let files come each night, and the run of that night be killed some times before it gets through."""
+def _nights(directory: Path, target: Target, deaths: list[tuple[str, ...]]) -> list[str]:
+    """Let files come each night, and that night's run be killed some times before it gets through; return all texts."""
     expected: list[str] = []
     for night, points in enumerate(deaths):
         for part in range(2):
@@ -243,6 +245,12 @@ def _nights(directory: Path, target: Target, deaths: list[tuple[str, ...]]) -> N
         ended = _run(directory, "")
         assert ended.returncode == 0, ended.stderr
         assert sorted(target.texts()) == sorted(expected)
+    return expected
+
+
+def _assert_settled(directory: Path, target: Target, expected: list[str]) -> None:
+    """The target holds the texts once each, and neither it nor the state knows of anything half done."""
+    assert sorted(target.texts()) == sorted(expected)
     assert target.staged() == []
     assert json.loads((directory / "runs" / "nightly" / "state.json").read_text())["pending"] is None
 

@@ -184,7 +184,12 @@ class TestWhatACursorIsOf:
         with ReadState.hold(runs, "nightly") as state:
             state.enter(self.SOURCE, _sink(runs))
             state.begin(Commit("two", "cursor 2", "run 2"))
-        _night(runs, self.SOURCE, ParquetSink(path=str(runs / "elsewhere")), afresh=True)
+        elsewhere = ParquetSink(path=str(runs / "elsewhere"))
+        _night(runs, self.SOURCE, elsewhere, afresh=True)
+        with ReadState.hold(runs, "nightly") as state:
+            assert state.state.pending is None
+            assert state.enter(self.SOURCE, elsewhere) is None
+            assert state.state.cursor == "cursor 1"
 
 
 def _sink(runs: Path) -> ParquetSink:
