@@ -1,0 +1,132 @@
+"""The words of a batch of texts, numbered, so that whatever is counted of them is counted by NumPy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipelines.errors import StepError
+
+Language = Literal["en", "zh"]
+"""The languages whose words are told apart: English by an expression, Chinese by a dictionary."""
+
+_TITLES = "Mr|Mrs|Ms|Dr|Prof|Rev|Gen|Gov|Sen|Rep|Jr|Sr|St|Mt|Co|Corp|Inc|Ltd|Bros|vs|etc"
+_MONTHS = "Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec"
+_LETTER = r"[^\W\d_]"
+_ENGLISH = re.compile(
+    rf"""
+      (?:https?://|www\.)\S*[\w/]                          # an address
+    | [\w.+-]+@[\w-]+(?:\.[\w-]+)+                         # a mailbox
+    | (?:{_TITLES}|{_MONTHS})\.(?!\w)
+    | (?:{_LETTER}\.){{2,}}                                # U.S., e.g.
+    | {_LETTER}+(?=n['’]t\b)                               # do|n't
+    | n['’]t\b
+    | ['’](?:s|re|ve|ll|d|m|S)\b                           # we|'ve
+    | {_LETTER}\w*(?:['’](?!(?:s|re|ve|ll|d|m|S)\b)\w+)*   # O'Neill
+    | \d+(?:[.,:/]\d+)*(?:st|nd|rd|th|s)?
+    | \w+
+    | \.{{2,}}
+    | [^\w\s]
+    """,
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of some texts, one after the other.
+
+    Attributes:
+        vocabulary: the distinct ones, strings, in the order in which they are met.
+        codes: for each word, its place in the vocabulary, int32.
+        offsets: where each text's words begin in `codes`, and at last where they end; one more than there are texts.
+    """
+
+    vocabulary: pa.Array
+    codes: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    @cached_property
+    def per_text(self) -> NDArray[np.int64]:
+        """How many words each text has."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """How many characters each word of the vocabulary has."""
+        return np.asarray(pc.utf8_length(self.vocabulary), np.int64)
+
+    def matching(self, expression: str) -> NDArray[np.bool_]:
+        """Return which words of the vocabulary match an expression in RE2's syntax."""
+        return np.asarray(pc.match_substring_regex(self.vocabulary, expression).to_numpy(zero_copy_only=False), bool)
+
+    def total(self, values: NDArray[np.generic]) -> NDArray[np.int64]:
+        """Return, for each text, the sum over its words of a value that each word of the vocabulary has."""
+        sums = np.concatenate(([0], np.cumsum(values[self.codes], dtype=np.int64)))
+        return np.diff(sums[self.offsets])
+
+    def different(self, wanted: Sequence[str]) -> NDArray[np.int64]:
+        """Return, for each text, how many different ones of some words are in it."""
+        number = pc.index_in(self.vocabulary, value_set=pa.array(wanted, pa.string())).fill_null(-1).to_numpy()
+        numbers = number[self.codes]
+        at = np.flatnonzero(numbers >= 0)
+        texts = np.searchsorted(self.offsets, at, side="right") - 1
+        pairs = np.unique(texts * len(wanted) + numbers[at])
+        return np.bincount(pairs // max(len(wanted), 1), minlength=len(self.per_text))
+
+    def of(self, text: int) -> list[str]:
+        """Return the words of one text."""
+        codes = pa.array(self.codes[self.offsets[text] : self.offsets[text + 1]])
+        words: list[str] = self.vocabulary.take(codes).to_pylist()
+        return words
+
+
+def split_words(texts: pa.Array, language: Language) -> Words:
+    """Return the words of texts, punctuation marks included, each of which is a word.
+
+    English is divided as spaCy's blank pipeline does it, in the main: contractions in two (``do|n't``, ``we|'ve``),
+    compounds at their hyphens, figures and abbreviations whole. Chinese is divided by the dictionary of jieba.
+
+    Args:
+        texts: strings without nulls.
+        language: what they are taken to be written in, whatever they are.
+
+    Raises:
+        StepError: they are Chinese, and the dictionary is not installed.
+    """
+    divide = word_splitter(language)
+    words: list[str] = []
+    ends = [0]
+    for text in texts.to_pylist():
+        words += divide(text)
+        ends.append(len(words))
+    encoded = pa.array(words, pa.string()).dictionary_encode()
+    return Words(encoded.dictionary, np.asarray(encoded.indices, np.int32), np.asarray(ends, np.int64))
+
+
+def word_splitter(language: Language) -> Callable[[str], list[str]]:
+    """Return what divides one text into its words; see `split_words`."""
+    return _ENGLISH.findall if language == "en" else partial(_chinese_words, _chinese_dictionary())
+
+
+def _chinese_words(cut: Callable[[str], list[str]], text: str) -> list[str]:
+    return [word for word in cut(text) if not word.isspace()]
+
+
+def _chinese_dictionary() -> Callable[[str], list[str]]:
+    try:
+        import rjieba
+    except ImportError:
+        raise StepError(
+            'Chinese words are told apart by rjieba, which is not installed; run: pip install "headrace[chinese]"'
+        ) from None
+    cut: Callable[[str], list[str]] = rjieba.cut
+    return cut
