@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipelines.errors import LawError
@@ -45,6 +45,7 @@ class StepAccount:
         rows_out: rows that it gave on.
         rejected: rows that it did not keep, by rule.
         seconds: time spent in it, summed over tasks (not wall time); 0 where Spark ran it by itself.
+        counts: how often it did what it counts, by what that is called, e.g. ``email``.
         bytes_out: size of what it gave on, in Arrow's memory layout.
         examples: up to `MAX_EXAMPLES` rejections for each rule.
     """
@@ -55,8 +56,14 @@ class StepAccount:
     rows_out: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    counts: dict[str, int] = field(default_factory=dict)
     bytes_out: int = 0
     examples: dict[str, list[Rejection]] = field(default_factory=dict)
+
+    def count(self, counts: Mapping[str, int]) -> None:
+        """Add what was counted elsewhere."""
+        for name, times in counts.items():
+            self.counts[name] = self.counts.get(name, 0) + times
 
     @property
     def rows_rejected(self) -> int:

@@ -262,6 +262,7 @@ def _add(into: StepAccount, one: StepAccount) -> None:
     into.rows_out += one.rows_out
     into.seconds += one.seconds
     into.bytes_out += one.bytes_out
+    into.count(one.counts)
     for rule, rows in one.rejected.items():
         into.rejected[rule] = into.rejected.get(rule, 0) + rows
     for rule, examples in one.examples.items():

@@ -291,6 +291,7 @@ def _stepped(name: str, step: RowStep, batches: Batches, account: StepAccount, t
         account.rows_out += outcome.kept.num_rows
         account.created += max(0, outcome.kept.num_rows + outcome.rejected.num_rows - batch.num_rows)
         account.bytes_out += outcome.kept.nbytes
+        account.count(outcome.counts)
         tally.reject(account, _of_outcome(outcome, name))
         if outcome.kept.num_rows:
             yield outcome.kept

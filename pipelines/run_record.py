@@ -238,6 +238,7 @@ def account_data(account: StepAccount) -> dict[str, object]:
         "created": account.created,
         "out": account.rows_out,
         "rejected": dict(account.rejected),
+        "counts": dict(account.counts),
         "seconds": round(account.seconds, 3),
         "bytes": account.bytes_out,
         "examples": {rule: [asdict(one) for one in some] for rule, some in account.examples.items()},
