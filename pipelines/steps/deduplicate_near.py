@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from connectors.source import ROW_ID, TEXT
-from connectors.spark import arrow_to_spark_schema
-from connectors.spark_batches import map_in_arrow
 from pipelines.steps.columns import quoted, require_columns
 from pipelines.steps.marks import mark
 from pipelines.steps.minhash.clusters import CLUSTERS, cluster
-from pipelines.steps.minhash.near_pairs import near_pairs
 from pipelines.steps.minhash.signatures import Bands
 from pipelines.steps.step import TableStep
 from pipelines.steps.text_key import is_live
@@ -64,6 +61,10 @@ class DeduplicateNear(TableStep):
         """
         from pyspark.sql import Window
         from pyspark.sql import functions as sql
+
+        from connectors.spark import arrow_to_spark_schema
+        from connectors.spark_batches import map_in_arrow
+        from pipelines.steps.minhash.near_pairs import near_pairs
 
         live = frame.where(is_live(frame))
         pairs = near_pairs(live, Bands(self.bands, self.rows, self.seed), self.shingle, self.similarity)

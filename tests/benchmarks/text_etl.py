@@ -4,8 +4,8 @@
     python -m tests.benchmarks.text_etl agree                     # 10,000 documents
     python -m tests.benchmarks.text_etl kernels                   # documents a second, one process each
 
-``agree`` gives each filter the same documents, those of `tests.benchmarks.corpus`, and compares the sets that are dropped:
-by filter, as a Jaccard similarity, and by rule. What they differ in is listed with the rules of either side.
+``agree`` gives each filter the same documents, those of `tests.benchmarks.corpus`, and compares the sets that are
+dropped: by filter, as a Jaccard similarity, and by rule. What they differ in is listed with the rules of either side.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipelines.steps.step import RowStep
 from tests.benchmarks.corpus import Document, documents
 
 _MAX_WORDS = 3000
-"""The most words that either side lets pass: with Gopher's own 100,000, two hundred such texts would be all the corpus."""
+"""The most words that either side lets pass: of Gopher's own 100,000, two hundred texts would be most of the corpus."""
 
 _BATCH = 500
 

@@ -135,6 +135,12 @@ VALUES: dict[str, Change] = {
     "sink.csv.delimiter": ({}, ";"),
     "sink.iceberg_table.table": ({}, "news.other"),
 }
+VALUES |= {
+    "step.gopher_repetition.max_duplicate_ngrams": ({}, [[5, 0.5]]),
+    "step.gopher_repetition.max_top_ngrams": ({}, [[2, 0.5], [3, 0.25]]),
+    "step.redact_pii.kinds": ({}, ["email", "ip"]),
+    "step.redact_pii.salt": ({}, "${env:SALT}"),
+}
 VALUES |= {f"{kind}.postgres.password": ({}, "${env:PASSWORD}") for kind in ("source", "sink")}
 _STORAGE = {"endpoint": "http://127.0.0.1:9000", "access_key_id": "A", "secret_access_key": "${env:KEY}"}
 VALUES |= {

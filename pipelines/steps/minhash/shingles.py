@@ -55,7 +55,7 @@ def shingle(texts: pa.Array, size: int) -> Shingles:
     starts = np.repeat(offsets[:-1], counts) + _ranges(counts)
     limits = np.repeat(offsets[1:], counts)
     of_word = np.append(_word_hashes(words), np.uint64(0))
-    hashes = np.zeros(len(starts), np.uint64)
+    hashes: NDArray[np.uint64] = np.zeros(len(starts), np.uint64)
     for place in range(size):
         at = np.where(starts + place < limits, starts + place, len(words))
         hashes = mixed(hashes + of_word[at])

@@ -1,8 +1,8 @@
 """MinHash signatures, and the keys of their bands.
 
-The share of hash functions by which the least hash of two texts' shingles is the same estimates the Jaccard similarity of
-the shingles (Broder 1997). A band is the least hashes by a few of the functions; two texts are candidates if they have a
-band in common, which at similarity s they have with probability 1 - (1 - s^rows)^bands.
+The share of hash functions by which the least hash of two texts' shingles is the same estimates the Jaccard similarity
+of the shingles (Broder 1997). A band is the least hashes by a few of the functions; two texts are candidates if they
+have a band in common, which at similarity s they have with probability 1 - (1 - s^rows)^bands.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Bands:
             starts = shingles.offsets[first:last][filled] - begin
             for number, (factor, summand) in enumerate(self._functions):
                 least[first + filled, number] = np.minimum.reduceat(hashes * factor + summand, starts)
-        keys = np.zeros((texts, self.bands), np.uint64)
+        keys: NDArray[np.uint64] = np.zeros((texts, self.bands), np.uint64)
         for row in range(self.rows):
             # The high bits are the random ones of a product.
             keys = mixed(keys + (least[:, row :: self.rows] >> np.uint64(16)))

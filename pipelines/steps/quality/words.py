@@ -18,21 +18,34 @@ from pipelines.errors import StepError
 Language = Literal["en", "zh"]
 """The languages whose words are told apart: English by an expression, Chinese by a dictionary."""
 
-_TITLES = "Mr|Mrs|Ms|Dr|Prof|Rev|Gen|Gov|Sen|Rep|Jr|Sr|St|Mt|Co|Corp|Inc|Ltd|Bros|vs|etc"
+_TITLES = "Mr|Mrs|Ms|Dr|Prof|Rev|Gen|Gov|Sen|Rep|Jr|Sr|St|Mt|Co|Corp|Inc|Ltd|Bros|vs"
 _MONTHS = "Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec"
-_LETTER = r"[^\W\d_]"
+_UNITS = "km|m|cm|mm|kg|g|mg|lb|oz|mph|kmh|mb|MB|kb|KB|gb|GB|tb|TB|T|G|M|K"
+_ENDING = r"(?:s|re|ve|ll|d|m|S)\b"
+
+# What holds a word together that has other signs than letters and digits in it. Commas, colons, strokes and hyphens
+# between letters, a full stop before a capital, dashes and ellipses divide;
+# nothing else does that stands without spaces.
+_INSIDE = rf"""
+    (?: ['’](?!{_ENDING})
+      | \.(?![A-Z])
+      | (?<=\d),(?=\d)
+      | [:=/<>](?=\d)
+      | (?<=[^\W\d])-(?=\d)
+      | [^\w\s…~,:=/.<>'’–—-]
+      | (?![^\w\s]*\.\.)[^\w\s…~–—-]{{2,6}}
+    )(?=\w)
+"""
 _ENGLISH = re.compile(
     rf"""
-      (?:https?://|www\.)\S*[\w/]                          # an address
-    | [\w.+-]+@[\w-]+(?:\.[\w-]+)+                         # a mailbox
+      (?:https?://|www\.)\S*[\w/]                     # an address
     | (?:{_TITLES}|{_MONTHS})\.(?!\w)
-    | (?:{_LETTER}\.){{2,}}                                # U.S., e.g.
-    | {_LETTER}+(?=n['’]t\b)                               # do|n't
+    | (?:[^\W\d_]\.)+(?!\w)                           # U.S., e.g., an initial
+    | [^\W\d_]+(?=n['’]t\b) | can(?=not\b)            # do|n't
     | n['’]t\b
-    | ['’](?:s|re|ve|ll|d|m|S)\b                           # we|'ve
-    | {_LETTER}\w*(?:['’](?!(?:s|re|ve|ll|d|m|S)\b)\w+)*   # O'Neill
-    | \d+(?:[.,:/]\d+)*(?:st|nd|rd|th|s)?
-    | \w+
+    | ['’]{_ENDING}                                   # we|'ve
+    | \d+(?:[.,]\d+)*(?=(?:{_UNITS})\b)               # 5|km
+    | \w+(?:{_INSIDE}\w+)*
     | \.{{2,}}
     | [^\w\s]
     """,

@@ -12,10 +12,16 @@ from pipelines.steps import RowStep, Step, TableStep, WordCount
 
 NAMES = [
     "ArrowFunction",
+    "C4Quality",
     "Deduplicate",
+    "DeduplicateNear",
+    "FineWebQuality",
+    "GopherQuality",
+    "GopherRepetition",
     "MapLabels",
     "NormalizeText",
     "Outcome",
+    "RedactPii",
     "RowStep",
     "SelectColumns",
     "Split",
