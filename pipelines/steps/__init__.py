@@ -8,6 +8,7 @@ from __future__ import annotations
 from pipelines.steps.arrow_function import ArrowFunction
 from pipelines.steps.deduplicate import Deduplicate
 from pipelines.steps.deduplicate_near import DeduplicateNear
+from pipelines.steps.detect_language import DetectLanguage
 from pipelines.steps.map_labels import MapLabels
 from pipelines.steps.normalize_text import NormalizeText
 from pipelines.steps.quality.c4_quality import C4Quality
@@ -26,6 +27,7 @@ __all__ = [
     "C4Quality",
     "Deduplicate",
     "DeduplicateNear",
+    "DetectLanguage",
     "FineWebQuality",
     "GopherQuality",
     "GopherRepetition",

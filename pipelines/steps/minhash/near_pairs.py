@@ -68,9 +68,9 @@ def _candidates(keys: DataFrame) -> DataFrame:
     same = Window.partitionBy("band", "key").orderBy(ROW_ID)
     before = sql.collect_list(ROW_ID).over(same.rowsBetween(-_NEIGHBOURS, -1))
     first = sql.first(ROW_ID).over(same)
-    pairs = of_band.select(
-        sql.explode(sql.array_union(before, sql.array(first))).alias(ONE), sql.col(ROW_ID).alias(OTHER)
-    )
+    # Spark takes no window function inside of explode, so that the list is a column beforehand.
+    listed = of_band.select(sql.array_union(before, sql.array(first)).alias(ONE), sql.col(ROW_ID).alias(OTHER))
+    pairs = listed.select(sql.explode(ONE).alias(ONE), OTHER)
     return pairs.where(sql.col(ONE) != sql.col(OTHER)).distinct()
 
 

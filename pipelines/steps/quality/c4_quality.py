@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pyarrow as pa
 from pydantic import Field
@@ -27,8 +29,9 @@ class C4Quality(RowStep):
 
     The rules are those of the paper (JMLR 21/140, section 2.2) and of its program (tensorflow_datasets, c4_utils), as
     datatrove puts them, but for the list of bad words: see `FlaggedWords`. A line is stripped, and taken out if it has
-    a word that is too long, ends in no sign that ends a sentence, has too few words, or is about JavaScript or cookies.
-    A text is rejected as ``lorem_ipsum``, ``curly_bracket`` or ``too_few_sentences``.
+    a word that is too long, ends in no sign that ends a sentence, has too few words, or is about JavaScript or cookies;
+    these are counted, as ``long_word``, ``unfinished_line``, ``short_line``, ``javascript_line`` and ``policy_line``. A
+    text is rejected as ``lorem_ipsum``, ``curly_bracket`` or ``too_few_sentences``.
 
     Attributes:
         language: what the texts are written in. For ``zh``, Chinese full stops and quotes end a sentence, too, and the
@@ -63,9 +66,10 @@ class C4Quality(RowStep):
         """Return the rows whose texts are prose, without the lines that are none."""
         divide = str.split if self.language == "en" else word_splitter(self.language)
         found = Verdicts(batch.num_rows)
+        taken_out: Counter[str] = Counter()
         cleaned: list[str] = []
         for row, text in enumerate(batch.column(TEXT).to_pylist()):
-            lines, fault = self._prose(text, divide)
+            lines, fault = self._prose(text, divide, taken_out)
             cleaned.append("\n".join(lines).strip())
             if fault:
                 found.add_one(fault, row, "")
@@ -75,30 +79,46 @@ class C4Quality(RowStep):
                     found.add_one("too_few_sentences", row, sentences)
         at = batch.schema.get_field_index(TEXT)
         field = batch.schema.field(at).with_type(pa.string())
-        return found.outcome(batch.set_column(at, field, pa.array(cleaned, pa.string())))
+        outcome = found.outcome(batch.set_column(at, field, pa.array(cleaned, pa.string())))
+        return replace(outcome, counts=taken_out)
 
-    def _prose(self, text: str, divide: Callable[[str], list[str]]) -> tuple[list[str], str | None]:
+    def _prose(
+        self, text: str, divide: Callable[[str], list[str]], taken_out: Counter[str]
+    ) -> tuple[list[str], str | None]:
         """Return the lines to keep, or those up to what the text is to be rejected for, and the rule."""
         kept: list[str] = []
-        ends = _ENDS[self.language]
         for line in map(str.strip, text.splitlines()):
             words = divide(line)
-            if self.max_word_length is not None and any(len(word) > self.max_word_length for word in words):
-                continue
             if self.citations and "[" in line:
                 line = _CITATION.sub("", line)
-            if self.unfinished_lines and (not line.endswith(ends) or line.endswith("...")):
-                continue
-            if self.min_words_per_line is not None and len(words) < self.min_words_per_line:
-                continue
-            lower = line.lower()
-            if self.lorem_ipsum and "lorem ipsum" in lower:
-                return kept, "lorem_ipsum"
-            if self.javascript and "javascript" in lower:
-                continue
-            if self.curly_bracket and "{" in line:
-                return kept, "curly_bracket"
-            if self.policies and _POLICIES.search(lower):
-                continue
-            kept.append(line)
+            fault = self._fault(line, words)
+            if fault in _OF_TEXTS:
+                return kept, fault
+            if fault is None:
+                kept.append(line)
+            else:
+                taken_out[fault] += 1
         return kept, None
+
+    def _fault(self, line: str, words: list[str]) -> str | None:
+        """Return what is wrong with a line, in the order in which C4's program asks."""
+        if self.max_word_length is not None and any(len(word) > self.max_word_length for word in words):
+            return "long_word"
+        if self.unfinished_lines and (not line.endswith(_ENDS[self.language]) or line.endswith("...")):
+            return "unfinished_line"
+        if self.min_words_per_line is not None and len(words) < self.min_words_per_line:
+            return "short_line"
+        lower = line.lower()
+        if self.lorem_ipsum and "lorem ipsum" in lower:
+            return "lorem_ipsum"
+        if self.javascript and "javascript" in lower:
+            return "javascript_line"
+        if self.curly_bracket and "{" in line:
+            return "curly_bracket"
+        if self.policies and _POLICIES.search(lower):
+            return "policy_line"
+        return None
+
+
+_OF_TEXTS = ("lorem_ipsum", "curly_bracket")
+"""The faults for which the whole text is rejected."""

@@ -15,6 +15,7 @@ NAMES = [
     "C4Quality",
     "Deduplicate",
     "DeduplicateNear",
+    "DetectLanguage",
     "FineWebQuality",
     "GopherQuality",
     "GopherRepetition",

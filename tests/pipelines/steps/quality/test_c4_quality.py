@@ -33,6 +33,12 @@ def test_lines_that_are_no_prose_are_taken_out(line: str) -> None:
     assert cleaned(C4Quality(), f"{line}\n{PROSE}\n{line}") == [PROSE]
 
 
+def test_lines_taken_out_are_counted_by_reason() -> None:
+    text = f"Home\nNews | Contact\n{PROSE}\nRead more.\nPlease turn on JavaScript to see this."
+    outcome = C4Quality().apply(pa.record_batch({"row_id": ["a"], "text": [text]}))
+    assert outcome.counts == {"unfinished_line": 2, "short_line": 1, "javascript_line": 1}
+
+
 def test_citations_are_taken_out() -> None:
     assert cleaned(C4Quality(), PROSE.replace("day.", "day.[12]").replace("in.", "in.[edit]")) == [PROSE]
 
