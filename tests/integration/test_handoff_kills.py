@@ -170,8 +170,10 @@ class TestWithRetriesExhausted:
         with handing_over(lambda: to_ray(frame_of(spark))) as landing:
             assert wait_until(lambda: share_done(spark) >= 0.25 or landing.done(), LAND_SECONDS)
             begun = time.monotonic()
+            # Asked for beforehand, so that it is there first and not the executor that Spark wants for the lost one.
+            others = ask_for_all_cpus()
             end_for_good()
-            others = take_all_cpus()
+            assert ray.get(others.is_there.remote(), timeout=60.0)
             error = landing.exception(STALL_SECONDS + GIVE_UP_SECONDS)
 
         assert time.monotonic() - begun < STALL_SECONDS + 30.0
@@ -238,17 +240,15 @@ def end_for_good() -> None:
             ray.kill(ray.get_actor(actor.name, actor.ray_namespace), no_restart=True)
 
 
-def take_all_cpus() -> Any:
-    """Take every CPU of the cluster, as another program may; returns what has them, an actor."""
+def ask_for_all_cpus() -> Any:
+    """Return an actor that takes every CPU of the cluster, as another program may, as soon as they are free."""
 
     class Other:
         def is_there(self) -> bool:
             return True
 
     kind: Any = ray.remote(Other)
-    other = kind.options(num_cpus=ray.cluster_resources()["CPU"]).remote()
-    assert ray.get(other.is_there.remote(), timeout=60.0)
-    return other
+    return kind.options(num_cpus=ray.cluster_resources()["CPU"]).remote()
 
 
 def digest(dataset: Dataset) -> int:
