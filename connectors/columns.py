@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -134,16 +135,16 @@ class Layout:
             origin: the file or table, for the record of a bad row.
             name: what ids begin with where they are made.
         """
-        ids = pc.binary_join_element_wise(name, positions.cast(pa.string()), ":")
         columns = [batch.column(source) for source in self.sources]
         if not self.keyed:
-            columns = [ids, *columns]
+            columns = [pc.binary_join_element_wise(name, positions.cast(pa.string()), ":"), *columns]
         columns = [_cast(column, field.type) for column, field in zip(columns, self.schema, strict=True)]
         faults = self._faults(columns)
         rows = pa.RecordBatch.from_arrays(columns, schema=self.schema)
         for index, (rule, reason) in sorted(faults.items()):
-            row_id = rows.column(ROW_ID)[index].as_py() or ids[index].as_py()
-            yield BadRow(rule, reason, origin, positions[index].as_py(), _shown(batch, index), row_id)
+            position = positions[index].as_py()
+            row_id = rows.column(ROW_ID)[index].as_py() or f"{name}:{position}"
+            yield BadRow(rule, reason, origin, position, _shown(batch, index), row_id)
         if faults:
             keep = pa.array([index not in faults for index in range(rows.num_rows)], pa.bool_())
             rows = rows.filter(keep)
@@ -165,6 +166,11 @@ class Layout:
                 for index in _not_utf8(column):
                     faults[index] = ("undecodable", f"column {field.name!r} is said to be UTF-8 and is not")
         return faults
+
+
+def positions_from(first: int, count: int) -> pa.Array:
+    """Return the positions of rows that follow one another, int64."""
+    return pa.array(np.arange(first, first + count))
 
 
 _OPTIONS = {TEXT: "text_column", LABEL: "label_column", ROW_ID: "id_column"}

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.arrow_types import plain_type
-from connectors.columns import Layout
+from connectors.columns import Layout, positions_from
 from connectors.errors import SourceError, SourceSchemaError
 from connectors.files.columns import looked_into, looks, united
 from connectors.files.lines import open_stored
@@ -95,7 +95,7 @@ class ArrowFiles(TableFileSource):
             for whole in table.batches([name for name in layout.sources if name in table.schema.names]):
                 for batch in _pieces(whole):
                     typed = _typed(batch, found, layout.sources, file)
-                    positions = pa.array(range(position, position + batch.num_rows), pa.int64())
+                    positions = positions_from(position, batch.num_rows)
                     position += batch.num_rows
                     yield from layout.rows(typed, positions, origin=file.address, name=file.name)
 

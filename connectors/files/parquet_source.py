@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from connectors.columns import positions_from
 from connectors.errors import EmptySourceError, SourceSchemaError
 from connectors.files.columns import looks, united
 from connectors.files.parquet_files import arrow_filesystem, arrow_path, asked, opened
@@ -111,7 +111,7 @@ class ParquetSource(TableFileSource):
         for group in partition.groups:
             position = group.first_row
             for table in self._batches(group, partition.found, layout.sources):
-                positions = pa.array(np.arange(position, position + table.num_rows))
+                positions = positions_from(position, table.num_rows)
                 position += table.num_rows
                 yield from layout.rows(table, positions, origin=group.file.address, name=group.file.name)
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pydantic import model_validator
 from typing_extensions import Self
 
-from connectors.columns import ColumnNames, Layout
+from connectors.columns import ColumnNames, Layout, positions_from
 from connectors.errors import EmptySourceError, SourceError, SourceNotFoundError
 from connectors.files.partition import MAX_PARTITION_BYTES, MIN_PARTITION_BYTES, WANTED_PARTITIONS
 from connectors.files.paths import PathOption, find_files, local_path
@@ -168,7 +168,7 @@ class HuggingFaceDataset(PartitionedSource):
             done = partition.start
             for table in self._tables(opened, partition, found.names):
                 batch = as_columns(table, opened, found, self._origin())
-                positions = pa.array(range(done + 1, done + 1 + batch.num_rows), pa.int64())
+                positions = positions_from(done + 1, batch.num_rows)
                 done += batch.num_rows
                 yield from layout.rows(batch, positions, origin=self._origin(), name=name)
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from connectors.columns import ColumnNames, Layout
+from connectors.columns import ColumnNames, Layout, positions_from
 from connectors.errors import (
     ConnectionCutError,
     EmptySourceError,
@@ -22,7 +22,7 @@ from connectors.errors import (
     SourceSchemaError,
 )
 from connectors.postgres.database import Database, DatabaseOptions, identifier, table_name
-from connectors.postgres.types import NUMBERS, TIMES, PostgresColumn, arrow_type, columns_of, selected
+from connectors.postgres.types import NUMBERS, TIMES, WHOLE_NUMBERS, PostgresColumn, arrow_type, columns_of, selected
 from connectors.source import ROW_ID, BadRow, Partition, PartitionedSource, Plan
 
 _KEY = "__headrace_key"
@@ -136,7 +136,7 @@ class Postgres(DatabaseOptions, PartitionedSource):
         for batch in self._batches(partition):
             arrays = [batch.column(field.name).cast(field.type) for field in schema]
             typed = pa.RecordBatch.from_arrays(arrays, schema=schema)
-            positions = pa.array(range(done + 1, done + 1 + batch.num_rows), pa.int64())
+            positions = positions_from(done + 1, batch.num_rows)
             done += batch.num_rows
             yield from layout.rows(typed, positions, origin=self.table, name=partition.key)
 
@@ -257,12 +257,15 @@ class _Relation:
     primary_key: tuple[str, ...]
 
     def key(self, id_column: str | None) -> str:
-        """Return the expression that names a row.
+        """Return the expression that names a row: its text, or a whole number.
 
         Raises:
             SourceSchemaError: nothing does.
         """
         columns = [id_column] if id_column is not None else self.primary_key
+        numbers = [one.name for one in self.columns if one.kind in WHOLE_NUMBERS and not one.is_array]
+        if len(columns) == 1 and columns[0] in numbers:
+            return identifier(columns[0])  # Arrow makes the same text of it, in less time
         if columns:
             return " || ':' || ".join(f"{identifier(column)}::text" for column in columns)
         if self.kind in "rm":

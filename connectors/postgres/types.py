@@ -43,7 +43,10 @@ _POSTGRES: dict[pa.DataType, str] = {
 TIMES = ("date", "timestamp", "timestamptz")
 """PostgreSQL's types of times by which rows may come."""
 
-NUMBERS = ("int2", "int4", "int8", "float4", "float8", "numeric")
+WHOLE_NUMBERS = ("int2", "int4", "int8")
+"""PostgreSQL's types of whole numbers."""
+
+NUMBERS = (*WHOLE_NUMBERS, "float4", "float8", "numeric")
 """PostgreSQL's types of numbers by which rows may come."""
 
 

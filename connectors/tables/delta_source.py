@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from connectors.columns import ColumnNames, Layout
+from connectors.columns import ColumnNames, Layout, positions_from
 from connectors.errors import SourceError, SourceSchemaError
 from connectors.source import BATCH_BYTES, BadRow, Partition, PartitionedSource, Plan
 from connectors.tables.delta_files import DeltaCursor, DeltaFile, files_at, files_since
@@ -123,7 +123,7 @@ class DeltaTable(DeltaOptions, PartitionedSource):
         for file in partition.files:
             first, origin = 1, f"{self.path}/{file.path}"
             for batch in self._batches(filesystem, file, partition, layout.sources):
-                positions = pa.array(range(first, first + batch.num_rows), pa.int64())
+                positions = positions_from(first, batch.num_rows)
                 first += batch.num_rows
                 if file.deleted:
                     kept = pc.invert(pc.is_in(positions, pa.array(file.deleted, pa.int64())))

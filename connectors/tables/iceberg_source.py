@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pydantic import model_validator
 from typing_extensions import Self
 
-from connectors.columns import ColumnNames, Layout
+from connectors.columns import ColumnNames, Layout, positions_from
 from connectors.errors import EmptySourceError, SourceError
 from connectors.object_store.store_options import resolved
 from connectors.source import BATCH_BYTES, BadRow, Partition, PartitionedSource, Plan
@@ -151,7 +151,7 @@ class IcebergTable(IcebergOptions, PartitionedSource):
                 # the public one holds all of a file in memory.
                 for batch in scan._record_batches_from_scan_tasks_and_deletes([FileScanTask(task.file)], {}):
                     for part in _sliced(batch):
-                        positions = pa.array(range(first, first + part.num_rows), pa.int64())
+                        positions = positions_from(first, part.num_rows)
                         first += part.num_rows
                         arrays = [part.column(name).cast(kinds.field(name).type) for name in columns]
                         typed = pa.RecordBatch.from_arrays(arrays, names=list(columns))

@@ -123,12 +123,21 @@ class LanceTableSink(LanceOptions, KeyedSink):
 
     def _made(self, columns: pa.Schema) -> lance.LanceDataset:
         library = self.library(SinkError)
+        from lance.commit import CommitConflictError
+
         with self.faults(SinkError):
             try:
-                library.write_dataset(
-                    columns.empty_table(), self.address(), mode="create", storage_options=self.resolved_options()
+                # Not by write_dataset: where another process makes the table meanwhile, that empties it. As no other
+                # version is read and nothing is tried again, this makes the first version or fails.
+                library.LanceDataset.commit(
+                    self.address(),
+                    library.LanceOperation.Overwrite(columns, []),
+                    read_version=0,
+                    max_retries=0,
+                    storage_options=self.resolved_options(),
+                    enable_v2_manifest_paths=True,
                 )
-            except OSError:
+            except (OSError, CommitConflictError):
                 # Another process has made it meanwhile.
                 if self.find_table(SinkError) is None:
                     raise

@@ -402,10 +402,12 @@ class TestWriting:
         assert _rows(sink) == [("a", "3")]
 
     def test_commits_at_once_do_not_mix(self, tmp_path: Path) -> None:
-        sink = LanceTableSink(path=str(tmp_path / "t"), mode="append")
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda one: _write(sink, f"commit {one}", [(f"{one}", "x")] * 50), range(4)))
-        assert Counter(row_id for row_id, _ in _rows(sink)) == dict.fromkeys("0123", 50)
+        # Anew each time, as each of them makes the table if it is not there.
+        for turn in range(20):
+            sink = LanceTableSink(path=str(tmp_path / f"t{turn}"), mode="append")
+            with ThreadPoolExecutor(4) as pool:
+                list(pool.map(lambda one, sink=sink: _write(sink, f"{one}", [(f"{one}", "x")] * 50), range(4)))
+            assert Counter(row_id for row_id, _ in _rows(sink)) == dict.fromkeys("0123", 50)
 
     def test_what_ends_the_rows_is_raised_as_it_is(self, tmp_path: Path) -> None:
         sink = LanceTableSink(path=str(tmp_path / "t"))
