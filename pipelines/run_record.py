@@ -238,10 +238,12 @@ def account_data(account: StepAccount) -> dict[str, object]:
         "created": account.created,
         "out": account.rows_out,
         "rejected": dict(account.rejected),
-        "counts": dict(account.counts),
         "seconds": round(account.seconds, 3),
         "bytes": account.bytes_out,
         "examples": {rule: [asdict(one) for one in some] for rule, some in account.examples.items()},
+        "counts": dict(account.counts),
+        "samples": {name: list(some) for name, some in account.samples.items()},
+        "distributions": {name: dict(one) for name, one in account.distributions.items()},
     }
 
 

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from connectors.source import TEXT
 from pipelines.errors import StepError
+from pipelines.steps.columns import with_column
 from pipelines.steps.quality.verdicts import Verdicts
 from pipelines.steps.step import Outcome, RowStep
 
@@ -69,7 +70,7 @@ class DetectLanguage(RowStep):
         ]
         languages = pa.array([language for language, _ in found], pa.string())
         confidences = pa.array([confidence for _, confidence in found], pa.float64())
-        told = _with_column(_with_column(batch, self.column, languages), self.confidence_column, confidences)
+        told = with_column(with_column(batch, self.column, languages), self.confidence_column, confidences)
         verdicts = Verdicts(batch.num_rows)
         if self.keep:
             kept = pc.is_in(languages, value_set=pa.array(self.keep, pa.string()))
@@ -98,9 +99,3 @@ def classifier(candidates: tuple[str, ...]) -> Callable[[str], tuple[str, float]
         identifier.set_languages(candidates)
     classify: Callable[[str], tuple[str, float]] = identifier.classify
     return classify
-
-
-def _with_column(batch: pa.RecordBatch, name: str, values: pa.Array) -> pa.RecordBatch:
-    at = batch.schema.get_field_index(name)
-    field = pa.field(name, values.type)
-    return batch.append_column(field, values) if at < 0 else batch.set_column(at, field, values)

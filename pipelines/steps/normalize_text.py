@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.source import TEXT
+from pipelines.steps.columns import with_texts
 from pipelines.steps.step import Outcome, RowStep
 
 # White space by Unicode's White_Space property: RE2's \s knows only ASCII's, and \p{Z} leaves out the two
@@ -78,9 +79,7 @@ class NormalizeText(RowStep):
             texts = _normalized(texts, self.form)
         if self.whitespace:
             texts = pc.utf8_trim(pc.replace_substring_regex(texts, _WHITESPACE, " "), " ")
-        index = batch.schema.get_field_index(TEXT)
-        field = batch.schema.field(index).with_type(pa.string())
-        tidied = batch.set_column(index, field, texts)
+        tidied = with_texts(batch, texts)
         blank = pc.match_substring_regex(texts, rf"^{_WHITESPACE}$")
         empty = pc.or_(pc.equal(texts, ""), blank)
         return Outcome.mark(tidied, pc.if_else(empty, "empty_text", pa.scalar(None, pa.string())), given)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 
 from connectors.secret import Secret
 from connectors.source import TEXT
+from pipelines.steps.columns import with_texts
 from pipelines.steps.pii.recogniser import Kind, Span
 from pipelines.steps.pii.recognisers import KINDS, recognisers
 from pipelines.steps.step import Outcome, RowStep
@@ -70,10 +72,9 @@ class RedactPii(RowStep):
         mask = np.zeros(len(texts), bool)
         mask[list(found)] = True
         redacted = [self._redacted(texts[row].as_py(), claims) for row, claims in sorted(found.items())]
-        at = batch.schema.get_field_index(TEXT)
-        field = batch.schema.field(at).with_type(pa.string())
         replaced = pc.replace_with_mask(texts, pa.array(mask), pa.array(redacted, pa.string()))
-        return replace(Outcome.keep(batch.set_column(at, field, replaced)), counts=counts)
+        samples = _samples((texts[row].as_py(), claims) for row, claims in sorted(found.items()))
+        return replace(Outcome.keep(with_texts(batch, replaced)), counts=counts, samples=samples)
 
     def _found(self, texts: pa.Array) -> dict[int, list[tuple[Span, Kind]]]:
         """Return what is found in which text, in the order of the text; no two places overlap."""
@@ -101,6 +102,29 @@ class RedactPii(RowStep):
             return f"<{kind.upper()}>"
         salt = self.salt.resolve().get_secret_value() if self.salt is not None else ""
         return f"<{kind.upper()}:{hmac.new(salt.encode(), data.encode(), 'sha256').hexdigest()[:10]}>"
+
+
+_SAMPLES, _AROUND = 5, 24
+"""How many places of each kind are shown, and how many characters of the text on either side."""
+
+_UNSURE = re.compile(r"\S*[\d@]\S*")
+"""What may be personal data that was not found, next to some that was."""
+
+
+def _samples(found: Iterable[tuple[str, list[tuple[Span, Kind]]]]) -> dict[str, list[str]]:
+    """Return places where data was, without the data: a few words on either side that hold no figure and no ``@``."""
+    samples: dict[str, list[str]] = {}
+    for text, claims in found:
+        behind = 0
+        for number, (span, kind) in enumerate(claims):
+            some = samples.setdefault(kind, [])
+            ahead = claims[number + 1][0].start if number + 1 < len(claims) else len(text)
+            if len(some) < _SAMPLES:
+                before = text[max(behind, span.start - _AROUND) : span.start]
+                after = text[span.end : min(ahead, span.end + _AROUND)]
+                some.append(f"{_UNSURE.sub('…', before)}<{kind.upper()}>{_UNSURE.sub('…', after)}")
+            behind = span.end
+    return samples
 
 
 RULE = "personal_data"

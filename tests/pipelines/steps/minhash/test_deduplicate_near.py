@@ -96,3 +96,21 @@ def test_rows_that_are_rejected_already_stay_so_and_count_for_nothing(spark: Spa
     rows = {row["row_id"]: row for row in DeduplicateNear().apply(frame).collect()}
     assert (rows["1"]["_rejected_rule"], rows["1"]["_rejected_value"]) == ("too_long", "9")
     assert rows["2"]["_rejected_rule"] is None
+
+
+@pytest.mark.soak
+def test_twenty_thousand_near_copies_end_in_one_cluster(spark: SparkSession) -> None:
+    draw = random.Random(8)
+    words = prose(draw, 400).split()
+    rows = []
+    for number in range(20_000):
+        # Three words of four hundred are others: the Jaccard similarity of any two is about 0.86.
+        changed = list(words)
+        for place in draw.sample(range(len(words)), 3):
+            changed[place] = f"w{draw.randrange(10**6)}"
+        rows.append((f"{number:05d}", " ".join(changed)))
+    frame = spark.createDataFrame(rows, "row_id string, text string").repartition(8)
+    marked = DeduplicateNear(keep="first").apply(frame)
+    found = marked.groupBy("duplicate_cluster", "_rejected_rule").count().collect()
+    counts = {(row["duplicate_cluster"], row["_rejected_rule"]): row["count"] for row in found}
+    assert counts == {("00000", None): 1, ("00000", "near_duplicate"): 19_999}
