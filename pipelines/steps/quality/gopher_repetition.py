@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from connectors.source import TEXT
-from pipelines.steps.quality.ngrams import most_in_one_ngram, most_in_repeated_ngrams
+from pipelines.steps.quality.ngrams import in_commonest_ngram, in_repeated_ngrams, most_in_repeated_ngrams
 from pipelines.steps.quality.verdicts import Verdicts
 from pipelines.steps.quality.words import Language, Words, split_words
 from pipelines.steps.step import Outcome, RowStep
@@ -92,35 +91,27 @@ class GopherRepetition(RowStep):
         found.above("duplicate_lines", share, self.max_duplicate_lines)
         found.above("duplicate_line_characters", size / characters, self.max_duplicate_line_characters)
         words = split_words(texts, self.language)
-        for row in np.flatnonzero(self._suspect(words, characters) & found.open):
-            for rule, broken_by in self._broken(words.of(row), int(characters[row])):
-                found.add_one(rule, row, broken_by)
+        for n, most in self.max_top_ngrams:
+            found.above(f"top_{n}_gram", in_commonest_ngram(words, n) / characters, most)
+        suspects = np.flatnonzero(self._suspect(words, characters) & found.open)
+        of_suspects = words.take(suspects)
+        for n, most in self.max_duplicate_ngrams:
+            share = np.zeros(batch.num_rows)
+            share[suspects] = in_repeated_ngrams(of_suspects, n) / characters[suspects]
+            found.above(f"duplicate_{n}_grams", share, most)
         return found.outcome(batch)
 
     def _suspect(self, words: Words, characters: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which texts may break a rule of n-grams: a bound of the share, which NumPy finds for all, does.
+        """Return which texts may have too much in repeated n-grams: a bound that is found without a loop is too much.
 
         No n-gram comes again of which a shorter one does not, so what is in repeated ones of the shortest kind is no
         less than what is in those of any other.
         """
-        suspect = np.zeros(len(characters), bool)
-        for n, most in self.max_top_ngrams:
-            suspect |= most_in_one_ngram(words, n) > most * characters
-        if self.max_duplicate_ngrams:
-            shortest = min(n for n, _ in self.max_duplicate_ngrams)
-            least = min(most for _, most in self.max_duplicate_ngrams)
-            suspect |= most_in_repeated_ngrams(words, shortest) > least * characters
-        return suspect
-
-    def _broken(self, words: Sequence[str], characters: int) -> Iterator[tuple[str, float]]:
-        for n, most in self.max_top_ngrams:
-            share = _in_top_ngram(words, n) / characters
-            if share > most:
-                yield f"top_{n}_gram", share
-        for n, most in self.max_duplicate_ngrams:
-            share = _in_duplicate_ngrams(words, n) / characters
-            if share > most:
-                yield f"duplicate_{n}_grams", share
+        if not self.max_duplicate_ngrams:
+            return np.zeros(len(characters), bool)
+        shortest = min(n for n, _ in self.max_duplicate_ngrams)
+        least = min(most for _, most in self.max_duplicate_ngrams)
+        return most_in_repeated_ngrams(words, shortest) > least * characters
 
 
 def _repeated(texts: Sequence[Sequence[str]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -132,24 +123,3 @@ def _repeated(texts: Sequence[Sequence[str]]) -> tuple[NDArray[np.float64], NDAr
             shares[row] = 1 - len(different) / len(parts)
             characters[row] = sum(map(len, parts)) - sum(map(len, different))
     return shares, characters
-
-
-def _in_top_ngram(words: Sequence[str], n: int) -> int:
-    """Return how many characters are in the most frequent n-gram, spaces between its words included."""
-    ngrams = Counter(" ".join(words[at : at + n]) for at in range(len(words) - n + 1))
-    return sum(count * len(ngram) for ngram, count in ngrams.most_common(1))
-
-
-def _in_duplicate_ngrams(words: Sequence[str], n: int) -> int:
-    """Return how many characters are in n-grams that have occurred before, going on behind each that has."""
-    seen: set[tuple[str, ...]] = set()
-    characters = at = 0
-    while at <= len(words) - n:
-        ngram = tuple(words[at : at + n])
-        if ngram in seen:
-            characters += sum(map(len, ngram))
-            at += n
-        else:
-            seen.add(ngram)
-            at += 1
-    return characters

@@ -58,7 +58,7 @@ class Words:
     """The words of some texts, one after the other.
 
     Attributes:
-        vocabulary: the distinct ones, strings, in the order in which they are met.
+        vocabulary: the distinct ones, strings.
         codes: for each word, its place in the vocabulary, int32.
         offsets: where each text's words begin in `codes`, and at last where they end; one more than there are texts.
     """
@@ -76,6 +76,21 @@ class Words:
     def lengths(self) -> NDArray[np.int64]:
         """How many characters each word of the vocabulary has."""
         return np.asarray(pc.utf8_length(self.vocabulary), np.int64)
+
+    @cached_property
+    def text_of_each(self) -> NDArray[np.int64]:
+        """Which text each word is in."""
+        return np.repeat(np.arange(len(self.per_text)), self.per_text)
+
+    @cached_property
+    def edges(self) -> NDArray[np.int64]:
+        """How many characters the words before each word have, and at last those of all."""
+        return np.concatenate(([0], np.cumsum(self.lengths[self.codes])))
+
+    @cached_property
+    def hashes(self) -> dict[int, NDArray[np.uint64]]:
+        """Room for hashes of the words from each on, by how many words; see `pipelines.steps.quality.ngrams`."""
+        return {}
 
     def matching(self, expression: str) -> NDArray[np.bool_]:
         """Return which words of the vocabulary match an expression in RE2's syntax."""
@@ -95,11 +110,12 @@ class Words:
         pairs = np.unique(texts * len(wanted) + numbers[at])
         return np.bincount(pairs // max(len(wanted), 1), minlength=len(self.per_text))
 
-    def of(self, text: int) -> list[str]:
-        """Return the words of one text."""
-        codes = pa.array(self.codes[self.offsets[text] : self.offsets[text + 1]])
-        words: list[str] = self.vocabulary.take(codes).to_pylist()
-        return words
+    def take(self, texts: NDArray[np.int64]) -> Words:
+        """Return the words of some of the texts."""
+        counts = self.per_text[texts]
+        ends = np.concatenate(([0], np.cumsum(counts)))
+        places = np.repeat(self.offsets[texts] - ends[:-1], counts) + np.arange(ends[-1])
+        return Words(self.vocabulary, self.codes[places], ends)
 
 
 def split_words(texts: pa.Array, language: Language) -> Words:
@@ -116,13 +132,37 @@ def split_words(texts: pa.Array, language: Language) -> Words:
         StepError: they are Chinese, and the dictionary is not installed.
     """
     divide = word_splitter(language)
-    words: list[str] = []
-    ends = [0]
-    for text in texts.to_pylist():
-        words += divide(text)
-        ends.append(len(words))
-    encoded = pa.array(words, pa.string()).dictionary_encode()
-    return Words(encoded.dictionary, np.asarray(encoded.indices, np.int32), np.asarray(ends, np.int64))
+    # No word has white space in it, so that what stands between is divided once, however often it occurs.
+    pieces = pc.utf8_split_whitespace(texts)
+    encoded = pieces.flatten().dictionary_encode()
+    known = _DIVIDED[language]
+    if len(known) > _MOST_KNOWN:
+        known.clear()
+    divided = [known.get(piece) or _divided(piece, divide, known) for piece in encoded.dictionary.to_pylist()]
+    numbered = pa.array([word for words in divided for word in words], pa.string()).dictionary_encode()
+    vocabulary, of_pieces = numbered.dictionary, np.asarray(numbered.indices, np.int32)
+    sizes = np.fromiter(map(len, divided), np.int64, count=len(divided))
+    occurring = np.asarray(encoded.indices, np.int64)
+    counts = sizes[occurring]
+    ends = np.concatenate(([0], np.cumsum(counts)))
+    # The n-th word of a piece is n places behind where the words of that piece begin.
+    begins = (np.cumsum(sizes) - sizes)[occurring]
+    places = np.repeat(begins - ends[:-1], counts) + np.arange(ends[-1])
+    return Words(vocabulary, of_pieces[places], ends[np.asarray(pieces.offsets, np.int64) - pieces.offsets[0].as_py()])
+
+
+_DIVIDED: dict[Language, dict[str, list[str]]] = {"en": {}, "zh": {}}
+"""What pieces of texts have been divided into, so that the next batch need not divide them again."""
+
+_MOST_KNOWN, _LONGEST_KNOWN = 500_000, 24
+"""How many pieces are remembered, and how many characters those have at most: some 100 MB in all."""
+
+
+def _divided(piece: str, divide: Callable[[str], list[str]], known: dict[str, list[str]]) -> list[str]:
+    words = divide(piece)
+    if len(piece) <= _LONGEST_KNOWN:
+        known[piece] = words
+    return words
 
 
 def word_splitter(language: Language) -> Callable[[str], list[str]]:

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.steps.quality.words import split_words
+from pipelines.steps.quality.words import Words, split_words
+
+
+def in_full(words: Words) -> list[list[str]]:
+    every = words.vocabulary.take(pa.array(words.codes)).to_pylist()
+    return [every[begin:end] for begin, end in zip(words.offsets, words.offsets[1:], strict=False)]
 
 
 @pytest.mark.parametrize(
@@ -19,14 +25,16 @@ from pipelines.steps.quality.words import split_words
     ],
 )
 def test_english(text: str, words: list[str]) -> None:
-    assert split_words(pa.array([text]), "en").of(0) == words
+    assert in_full(split_words(pa.array([text]), "en")) == [words]
 
 
 def test_chinese() -> None:
     pytest.importorskip("rjieba")
     words = split_words(pa.array(["我来到北京清华大学。", "他来到了 网易杭研大厦"]), "zh")
-    assert words.of(0) == ["我", "来到", "北京", "清华大学", "。"]
-    assert words.of(1)[-1] == "大厦"
+    first, second = in_full(words)
+    assert first == ["我", "来到", "北京", "清华大学", "。"]
+    assert second[-1] == "大厦"
+    assert in_full(words.take(np.array([1, 1]))) == [second, second]
 
 
 def test_figures_of_texts_are_those_of_their_words() -> None:
@@ -37,6 +45,13 @@ def test_figures_of_texts_are_those_of_their_words() -> None:
     assert words.total(words.matching("[a-z]")).tolist() == [3, 0, 2]
     assert words.different(["a", "ccc", "x"]).tolist() == [1, 0, 2]
     assert words.different([]).tolist() == [0, 0, 0]
+
+
+def test_texts_are_divided_alike_again_and_in_slices() -> None:
+    texts = pa.array(["don't  stop", "\u00a0Mr. Li's\n", "", "don't stop Mr. Li's"])
+    once, again = in_full(split_words(texts, "en")), in_full(split_words(texts.slice(1), "en"))
+    assert once == [["do", "n't", "stop"], ["Mr.", "Li", "'s"], [], ["do", "n't", "stop", "Mr.", "Li", "'s"]]
+    assert again == once[1:]
 
 
 def test_of_no_texts_there_are_no_figures() -> None:
