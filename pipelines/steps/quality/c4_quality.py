@@ -11,6 +11,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from connectors.source import TEXT
+from pipelines.steps.columns import with_texts
 from pipelines.steps.quality.sentences import count_sentences
 from pipelines.steps.quality.verdicts import Verdicts
 from pipelines.steps.quality.words import Language, word_splitter
@@ -74,12 +75,13 @@ class C4Quality(RowStep):
             if fault:
                 found.add_one(fault, row, "")
             elif self.min_sentences is not None:
-                sentences = sum(map(count_sentences, lines))
+                # A line that is kept has one at the least, so that those with many need not be looked into.
+                sentences = len(lines)
+                if sentences < self.min_sentences:
+                    sentences = sum(map(count_sentences, lines))
                 if sentences < self.min_sentences:
                     found.add_one("too_few_sentences", row, sentences)
-        at = batch.schema.get_field_index(TEXT)
-        field = batch.schema.field(at).with_type(pa.string())
-        outcome = found.outcome(batch.set_column(at, field, pa.array(cleaned, pa.string())))
+        outcome = found.outcome(with_texts(batch, pa.array(cleaned, pa.string())))
         return replace(outcome, counts=taken_out)
 
     def _prose(
