@@ -83,7 +83,7 @@ class DeduplicateNear(TableStep):
         if self.against is not None:
             texts = texts.union(self._earlier(frame.sparkSession))
         pairs = near_pairs(texts, Bands(self.bands, self.rows, self.seed), self.shingle, self.similarity)
-        clusters = map_in_arrow(pairs.coalesce(1), cluster, arrow_to_spark_schema(CLUSTERS))
+        clusters = map_in_arrow(pairs.repartition(1), cluster, arrow_to_spark_schema(CLUSTERS))
         order = [sql.startswith(ROW_ID, sql.lit(EARLIER)).desc(), sql.col(_BEST).desc_nulls_last()]
         if self.keep == "longest":
             order.append(sql.length(TEXT).desc())

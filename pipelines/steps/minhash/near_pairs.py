@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from connectors.source import ROW_ID, TEXT
 from connectors.spark import arrow_to_spark_schema
@@ -26,7 +27,8 @@ _NEIGHBOURS = 16
 pairs than that for each of its texts."""
 
 _KEYS = pa.schema([(ROW_ID, pa.string()), ("keys", pa.list_(pa.int64()))])
-_SHINGLES = pa.schema([(ROW_ID, pa.string()), ("shingles", pa.list_(pa.int64()))])
+_PAIRS = pa.schema([(ONE, pa.string()), (OTHER, pa.string())])
+_FIRST, _SECOND = "first_text", "second_text"
 
 
 def near_pairs(texts: DataFrame, bands: Bands, size: int, similarity: float) -> DataFrame:
@@ -48,16 +50,11 @@ def near_pairs(texts: DataFrame, bands: Bands, size: int, similarity: float) -> 
     from pyspark.sql import functions as sql
 
     texts = texts.select(ROW_ID, TEXT)
-    keys = map_in_arrow(texts, _BandKeys(bands, size), arrow_to_spark_schema(_KEYS))
-    candidates = _candidates(keys)
-    wanted = candidates.select(sql.explode(sql.array(ONE, OTHER)).alias(ROW_ID)).distinct()
-    compared = texts.join(wanted, ROW_ID, "left_semi")
-    shingles = map_in_arrow(compared, _Shingled(size), arrow_to_spark_schema(_SHINGLES))
-    first = shingles.select(sql.col(ROW_ID).alias(ONE), sql.col("shingles").alias("_first"))
-    second = shingles.select(sql.col(ROW_ID).alias(OTHER), sql.col("shingles").alias("_second"))
-    common = sql.size(sql.array_intersect("_first", "_second"))
-    either = sql.size("_first") + sql.size("_second") - common
-    return candidates.join(first, ONE).join(second, OTHER).where(common >= similarity * either).select(ONE, OTHER)
+    candidates = _candidates(map_in_arrow(texts, _BandKeys(bands, size), arrow_to_spark_schema(_KEYS)))
+    first = texts.select(sql.col(ROW_ID).alias(ONE), sql.col(TEXT).alias(_FIRST))
+    second = texts.select(sql.col(ROW_ID).alias(OTHER), sql.col(TEXT).alias(_SECOND))
+    compared = candidates.join(first, ONE).join(second, OTHER).select(ONE, OTHER, _FIRST, _SECOND)
+    return map_in_arrow(compared, _Alike(size, similarity), arrow_to_spark_schema(_PAIRS))
 
 
 def _candidates(keys: DataFrame) -> DataFrame:
@@ -91,14 +88,24 @@ class _BandKeys:
 
 
 @dataclass(frozen=True)
-class _Shingled:
+class _Alike:
+    """Keeps the pairs whose texts are alike enough."""
+
     size: int
+    similarity: float
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            shingles = shingle(batch.column(TEXT), self.size)
+            # A text is in many pairs where many are alike, and is looked at once.
+            both = pa.chunked_array([batch.column(_FIRST), batch.column(_SECOND)]).combine_chunks().dictionary_encode()
+            shingles = shingle(both.dictionary, self.size)
             sets = [np.unique(part) for part in np.split(shingles.hashes, shingles.offsets[1:-1])]
-            offsets = np.concatenate(([0], np.cumsum([len(one) for one in sets]))).astype(np.int32)
-            flat = np.concatenate(sets) if sets else np.zeros(0, np.uint64)
-            lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat.view(np.int64)))
-            yield pa.RecordBatch.from_arrays([batch.column(ROW_ID), lists], schema=_SHINGLES)
+            one, other = np.split(np.asarray(both.indices), 2)
+            alike = [_jaccard(sets[a], sets[b]) >= self.similarity for a, b in zip(one, other, strict=True)]
+            yield batch.select([ONE, OTHER]).filter(pa.array(alike, pa.bool_()))
+
+
+def _jaccard(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> float:
+    """Return how much of what is in either of two sorted sets is in both."""
+    common = len(np.intersect1d(one, other, assume_unique=True))
+    return common / max(len(one) + len(other) - common, 1)

@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipelines.steps.pieces import PieceDivider
+
 # Han, kana, Thai, Lao, Khmer and Burmese letters, one by one; of other scripts, runs of letters and digits.
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -45,19 +47,15 @@ def shingle(texts: pa.Array, size: int) -> Shingles:
         texts: strings without nulls.
         size: how many words a shingle has.
     """
-    words: list[str] = []
-    ends = [0]
-    for text in pc.utf8_lower(texts).to_pylist():
-        words += _WORD.findall(text)
-        ends.append(len(words))
-    offsets = np.asarray(ends, np.int64)
+    vocabulary, codes, offsets = _DIVIDER.words(pc.utf8_lower(texts))
     counts = np.maximum(np.diff(offsets) - size + 1, np.minimum(np.diff(offsets), 1))
     starts = np.repeat(offsets[:-1], counts) + _ranges(counts)
     limits = np.repeat(offsets[1:], counts)
-    of_word = np.append(_word_hashes(words), np.uint64(0))
+    # Behind the last word there is nothing, whose hash is 0.
+    of_word = np.append(_word_hashes(vocabulary)[codes], np.uint64(0))
     hashes: NDArray[np.uint64] = np.zeros(len(starts), np.uint64)
     for place in range(size):
-        at = np.where(starts + place < limits, starts + place, len(words))
+        at = np.where(starts + place < limits, starts + place, len(codes))
         hashes = mixed(hashes + of_word[at])
     return Shingles(hashes, np.concatenate(([0], np.cumsum(counts))))
 
@@ -68,14 +66,16 @@ def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return values ^ (values >> np.uint64(29))
 
 
-def _word_hashes(words: list[str]) -> NDArray[np.uint64]:
+_DIVIDER = PieceDivider(_WORD.findall)
+
+
+def _word_hashes(vocabulary: pa.Array) -> NDArray[np.uint64]:
     """Return a hash of each word, the same in every process."""
-    encoded = pa.array(words, pa.string()).dictionary_encode()
-    vocabulary = np.array(encoded.dictionary.to_pylist(), object)
-    hashes: NDArray[np.uint64] = (
-        pd.util.hash_array(vocabulary, categorize=False) if vocabulary.size else np.zeros(0, np.uint64)
-    )
-    return hashes[np.asarray(encoded.indices, np.int64)]
+    words = np.array(vocabulary.to_pylist(), object)
+    if not words.size:
+        return np.zeros(0, np.uint64)
+    hashes: NDArray[np.uint64] = pd.util.hash_array(words, categorize=False)
+    return hashes
 
 
 def _ranges(counts: NDArray[np.int64]) -> NDArray[np.int64]:

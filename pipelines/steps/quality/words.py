@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.errors import StepError
+from pipelines.steps.pieces import PieceDivider
 
 Language = Literal["en", "zh"]
 """The languages whose words are told apart: English by an expression, Chinese by a dictionary."""
@@ -131,38 +132,12 @@ def split_words(texts: pa.Array, language: Language) -> Words:
     Raises:
         StepError: they are Chinese, and the dictionary is not installed.
     """
-    divide = word_splitter(language)
-    # No word has white space in it, so that what stands between is divided once, however often it occurs.
-    pieces = pc.utf8_split_whitespace(texts)
-    encoded = pieces.flatten().dictionary_encode()
-    known = _DIVIDED[language]
-    if len(known) > _MOST_KNOWN:
-        known.clear()
-    divided = [known.get(piece) or _divided(piece, divide, known) for piece in encoded.dictionary.to_pylist()]
-    numbered = pa.array([word for words in divided for word in words], pa.string()).dictionary_encode()
-    vocabulary, of_pieces = numbered.dictionary, np.asarray(numbered.indices, np.int32)
-    sizes = np.fromiter(map(len, divided), np.int64, count=len(divided))
-    occurring = np.asarray(encoded.indices, np.int64)
-    counts = sizes[occurring]
-    ends = np.concatenate(([0], np.cumsum(counts)))
-    # The n-th word of a piece is n places behind where the words of that piece begin.
-    begins = (np.cumsum(sizes) - sizes)[occurring]
-    places = np.repeat(begins - ends[:-1], counts) + np.arange(ends[-1])
-    return Words(vocabulary, of_pieces[places], ends[np.asarray(pieces.offsets, np.int64) - pieces.offsets[0].as_py()])
+    return Words(*_divider(language).words(texts))
 
 
-_DIVIDED: dict[Language, dict[str, list[str]]] = {"en": {}, "zh": {}}
-"""What pieces of texts have been divided into, so that the next batch need not divide them again."""
-
-_MOST_KNOWN, _LONGEST_KNOWN = 500_000, 24
-"""How many pieces are remembered, and how many characters those have at most: some 100 MB in all."""
-
-
-def _divided(piece: str, divide: Callable[[str], list[str]], known: dict[str, list[str]]) -> list[str]:
-    words = divide(piece)
-    if len(piece) <= _LONGEST_KNOWN:
-        known[piece] = words
-    return words
+@lru_cache
+def _divider(language: Language) -> PieceDivider:
+    return PieceDivider(word_splitter(language))
 
 
 def word_splitter(language: Language) -> Callable[[str], list[str]]:
