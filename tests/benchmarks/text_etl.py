@@ -113,7 +113,9 @@ def kernels(count: int, seed: int) -> dict[str, dict[str, float]]:
     return speeds
 
 
-def speed(count: int, large: int, cores: int, seed: int, only: Sequence[str]) -> dict[str, dict[str, object]]:
+def speed(
+    count: int, large: int, cores: int, seed: int, only: Sequence[str], repeats: int
+) -> dict[str, dict[str, object]]:
     """Return how fast whole pipelines are: theirs and ours on `count` documents, ours on `large` of them."""
     found: dict[str, dict[str, object]] = {}
     wanted = {name: job for name, job in jobs(_MAX_WORDS).items() if not only or name in only}
@@ -122,10 +124,12 @@ def speed(count: int, large: int, cores: int, seed: int, only: Sequence[str]) ->
         write_corpus(directory / "few", FEW, cores, seed)
         size = write_corpus(directory / "corpus", count, cores, seed)
         large_size = write_corpus(directory / "large", large, cores * 8, seed) if large else 0
-        theirs = {name: run_theirs(job.theirs, directory / "corpus", count, cores) for name, job in wanted.items()}
+        theirs = {
+            name: run_theirs(job.theirs, directory / "corpus", count, cores, repeats) for name, job in wanted.items()
+        }
         with Session(executors=1, executor_cores=cores) as session:
             for name, job in wanted.items():
-                ours = run_ours(session, name, job.ours, directory / "corpus", count)
+                ours = run_ours(session, job.ours, directory / "corpus", count, repeats)
                 found[name] = {
                     "wanted": job.wanted,
                     "ratio": ours.speed / theirs[name].speed,
@@ -134,7 +138,7 @@ def speed(count: int, large: int, cores: int, seed: int, only: Sequence[str]) ->
                     "bytes": size,
                 }
                 if large:
-                    found[name]["ours, large"] = asdict(run_ours(session, name, job.ours, directory / "large", large))
+                    found[name]["ours, large"] = asdict(run_ours(session, job.ours, directory / "large", large, 1))
                     found[name]["large bytes"] = large_size
     return found
 
@@ -193,6 +197,7 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=0, help="documents of the corpus that ours alone runs on")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", action="append", default=[], help="a job by its name; may be given again")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     found: object
@@ -213,7 +218,9 @@ def main() -> None:
         print(f"{grown['times']} times the corpus: {grown['ratio']:.2f} times the time (wanted at most 4.4)")
         print(f"and {grown['memory ratio']:.2f} times the memory")
     else:
-        found = runs = speed(options.documents, options.large, options.cores, options.seed, options.only)
+        found = runs = speed(
+            options.documents, options.large, options.cores, options.seed, options.only, options.repeats
+        )
         _print_speed(runs)
     print(json.dumps({"benchmark": f"text_etl {options.part}", "found": found}))
 

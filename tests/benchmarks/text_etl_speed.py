@@ -2,7 +2,8 @@
 
 Each side reads the same files, one for each core, and writes what it keeps. What it costs to begin at all is measured
 by a corpus of a few documents, before, and told apart: starting processes and importing there, starting jobs here (the
-session is up in either case of ours).
+session is up in either case of ours). Ours is run once before, as the JVM compiles what it does while it does it; theirs
+starts new processes each time. Then either side runs ``--repeats`` times, and the medians are compared.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from connectors import JsonLines, JsonLinesSink
 from pipelines import Pipeline, Session
@@ -78,7 +80,7 @@ class Run:
     Attributes:
         documents: how many it was given.
         begin: seconds that a corpus of `FEW` takes.
-        seconds: of the whole, with that.
+        seconds: of the whole, with that; the median of the runs.
         kept: how many documents it wrote.
     """
 
@@ -109,8 +111,8 @@ def write_corpus(directory: Path, count: int, files: int, seed: int) -> int:
     return size
 
 
-def run_ours(session: Session, name: str, steps: Sequence[Step], corpus: Path, count: int) -> Run:
-    """Run our pipeline over a corpus; a session that is up has done such a run before."""
+def run_ours(session: Session, steps: Sequence[Step], corpus: Path, count: int, repeats: int) -> Run:
+    """Run our pipeline over a corpus, once more than that."""
 
     def timed(source: Path) -> tuple[float, int]:
         with tempfile.TemporaryDirectory() as scratch:
@@ -125,13 +127,12 @@ def run_ours(session: Session, name: str, steps: Sequence[Step], corpus: Path, c
             return time.perf_counter() - begun, _lines(Path(scratch) / "out")
 
     few = corpus.parent / "few"
-    timed(few)
-    begin, _ = timed(few)
-    seconds, kept = timed(corpus)
-    return Run(count, begin, seconds, kept)
+    for directory in (few, corpus):
+        timed(directory)
+    return _median(timed, few, corpus, count, repeats)
 
 
-def run_theirs(work: Theirs, corpus: Path, count: int, workers: int) -> Run:
+def run_theirs(work: Theirs, corpus: Path, count: int, workers: int, repeats: int) -> Run:
     """Run datatrove's pipeline over a corpus."""
 
     def timed(source: Path) -> tuple[float, int]:
@@ -143,9 +144,14 @@ def run_theirs(work: Theirs, corpus: Path, count: int, workers: int) -> Run:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    begin, _ = timed(corpus.parent / "few")
-    seconds, kept = timed(corpus)
-    return Run(count, begin, seconds, kept)
+    return _median(timed, corpus.parent / "few", corpus, count, repeats)
+
+
+def _median(timed: Callable[[Path], tuple[float, int]], few: Path, corpus: Path, count: int, repeats: int) -> Run:
+    begin = median(timed(few)[0] for _ in range(repeats))
+    runs = [timed(corpus) for _ in range(repeats)]
+    assert len({kept for _, kept in runs}) == 1, "the runs kept different documents"
+    return Run(count, begin, median(seconds for seconds, _ in runs), runs[0][1])
 
 
 def _lines(directory: Path) -> int:
