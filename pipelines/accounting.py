@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipelines.distributions import Distribution, merge
 from pipelines.errors import LawError
 
 MAX_EXAMPLES = 5
@@ -47,6 +48,10 @@ class StepAccount:
         seconds: time spent in it, summed over tasks (not wall time); 0 where Spark ran it by itself.
         bytes_out: size of what it gave on, in Arrow's memory layout.
         examples: up to `MAX_EXAMPLES` rejections for each rule.
+        counts: how often it did what it counts, by what that is called, e.g. ``email``.
+        samples: up to `MAX_EXAMPLES` places where it did so, by the same.
+        distributions: how the rows that it gave on are spread, see `pipelines.distributions`; of the source and of the
+            last step.
     """
 
     name: str
@@ -57,6 +62,30 @@ class StepAccount:
     seconds: float = 0.0
     bytes_out: int = 0
     examples: dict[str, list[Rejection]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    samples: dict[str, list[str]] = field(default_factory=dict)
+    distributions: dict[str, Distribution] = field(default_factory=dict)
+
+    def count(self, counts: Mapping[str, int], samples: Mapping[str, Sequence[str]]) -> None:
+        """Add what was counted elsewhere, and samples of it."""
+        for name, times in counts.items():
+            self.counts[name] = self.counts.get(name, 0) + times
+        for name, some in samples.items():
+            self.samples[name] = [*self.samples.get(name, ()), *some][:MAX_EXAMPLES]
+
+    def add(self, other: StepAccount) -> None:
+        """Add the account of the same step over other rows."""
+        self.rows_in += other.rows_in
+        self.created += other.created
+        self.rows_out += other.rows_out
+        self.seconds += other.seconds
+        self.bytes_out += other.bytes_out
+        self.count(other.counts, other.samples)
+        merge(self.distributions, other.distributions)
+        for rule, rows in other.rejected.items():
+            self.rejected[rule] = self.rejected.get(rule, 0) + rows
+        for rule, examples in other.examples.items():
+            self.examples[rule] = [*self.examples.get(rule, []), *examples][:MAX_EXAMPLES]
 
     @property
     def rows_rejected(self) -> int:

@@ -18,7 +18,7 @@ from connectors.sink import Receipt, Sink
 from connectors.source import ROW_ID, PartitionedSource, Source, SparkSource
 from connectors.spark import arrow_to_spark_schema, partitions_frame, spark_to_arrow_schema
 from connectors.spark_batches import map_in_arrow
-from pipelines.accounting import MAX_EXAMPLES, Rejection, StepAccount
+from pipelines.accounting import Rejection, StepAccount
 from pipelines.agreed_schema import Agreement
 from pipelines.block_files import BlockFiles
 from pipelines.commits import Commits
@@ -137,7 +137,7 @@ class Etl:
             for (of_pass, _), of_partition in sorted(self._accounts.value.items(), key=itemgetter(0)):
                 if of_pass == number:
                     for into, one in zip(merged, of_partition.steps, strict=True):
-                        _add(into, one)
+                        into.add(one)
             if number:
                 _account_for_table_step(merged[0], found[-1], self._passes[number - 1])
             found += merged
@@ -254,18 +254,6 @@ def _receipt(text: str) -> Receipt:
 
 def _numbered(schema: pa.Schema) -> pa.Schema:
     return pa.schema([pa.field(ROW_ID, pa.string()), *(field for field in schema if field.name != ROW_ID)])
-
-
-def _add(into: StepAccount, one: StepAccount) -> None:
-    into.rows_in += one.rows_in
-    into.created += one.created
-    into.rows_out += one.rows_out
-    into.seconds += one.seconds
-    into.bytes_out += one.bytes_out
-    for rule, rows in one.rejected.items():
-        into.rejected[rule] = into.rejected.get(rule, 0) + rows
-    for rule, examples in one.examples.items():
-        into.examples[rule] = [*into.examples.get(rule, []), *examples][:MAX_EXAMPLES]
 
 
 def _account_for_table_step(account: StepAccount, before: StepAccount, planned: PlannedPass) -> None:

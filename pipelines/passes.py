@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from pyspark import Accumulator, AccumulatorParam, TaskContext
 
 from connectors.source import (
+    BATCH_BYTES,
     LABEL,
     MAX_VALUE_CHARACTERS,
     ROW_ID,
@@ -29,6 +30,7 @@ from connectors.source import (
 )
 from connectors.spark import read_partitions
 from pipelines.accounting import MAX_EXAMPLES, Rejection, StepAccount
+from pipelines.distributions import measure, merge
 from pipelines.steps.kernel import run_step
 from pipelines.steps.step import REASON, REJECTED_RULE, REJECTED_VALUE, Outcome, RowStep
 
@@ -253,8 +255,12 @@ class Pass:
         tally = _Tally()
         # Accounts are opened here and not in the generators, which begin their work last to first.
         rows = _fed(self.feed, batches, tally.open(self.feed.name), tally)
+        if self.number == 0:
+            rows = _measured(rows, tally.accounts[0])
         for name, step in self.steps:
             rows = _stepped(name, step, rows, tally.open(name), tally)
+        if not isinstance(self.end, ToSpark) and (self.number or self.steps):
+            rows = _measured(rows, tally.accounts[-1])
         yield from self.end.send(rows)
         if self.accounts is not None:
             self.accounts.add({(self.number, _partition()): tally.close()})
@@ -279,7 +285,7 @@ def _fed(feed: Feed, batches: Batches, account: StepAccount, tally: _Tally) -> B
         account.rows_out += batch.num_rows
         account.bytes_out += batch.nbytes
         if batch.num_rows:
-            yield batch
+            yield from _sized(batch)
 
 
 def _stepped(name: str, step: RowStep, batches: Batches, account: StepAccount, tally: _Tally) -> Batches:
@@ -291,9 +297,26 @@ def _stepped(name: str, step: RowStep, batches: Batches, account: StepAccount, t
         account.rows_out += outcome.kept.num_rows
         account.created += max(0, outcome.kept.num_rows + outcome.rejected.num_rows - batch.num_rows)
         account.bytes_out += outcome.kept.nbytes
+        account.count(outcome.counts, outcome.samples)
         tally.reject(account, _of_outcome(outcome, name))
         if outcome.kept.num_rows:
-            yield outcome.kept
+            yield from _sized(outcome.kept)
+
+
+def _measured(batches: Batches, account: StepAccount) -> Batches:
+    for batch in batches:
+        merge(account.distributions, measure(batch))
+        yield batch
+
+
+def _sized(batch: pa.RecordBatch) -> Batches:
+    """Yield a batch in pieces of about `BATCH_BYTES`, if it has more than twice that; a row is never divided."""
+    if batch.nbytes <= 2 * BATCH_BYTES:
+        yield batch
+        return
+    rows = max(1, batch.num_rows * BATCH_BYTES // batch.nbytes)
+    for start in range(0, batch.num_rows, rows):
+        yield batch.slice(start, rows)
 
 
 def _of_outcome(outcome: Outcome, step: str) -> list[Rejection]:

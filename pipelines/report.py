@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipelines.accounting import StepAccount
+from pipelines.distributions import in_order
 from pipelines.durable_file import replace_file
 from pipelines.report_plots import confusion_plot, metric_colours, reliability_plot, training_plot
 from pipelines.run_record import StageTime, account_data, to_json
@@ -124,7 +125,7 @@ def report_data(content: ReportContent) -> dict[str, object]:
         best_epoch, epochs: the fields of `Epoch` for each epoch.
         splits: rows by split.
         steps: for each, what `account_data` gives: name, in, created, out, rejected (by rule), seconds,
-            bytes, examples (by rule).
+            bytes, examples (by rule), counts and samples (by what was counted), distributions (by what, then by value).
         stages: for each, name, started and seconds.
     """
     evaluation = content.evaluation
@@ -222,6 +223,12 @@ def _view(content: ReportContent) -> dict[str, object]:
         "stages": stages,
         "longest_stage": max((stage.seconds or 0 for stage in stages), default=0) or 1,
         "most_rows": max((one.rows_in + one.created for one in content.accounts), default=0) or 1,
+        "counted": [
+            (account.name, what, times, account.samples.get(what, ()))
+            for account in content.accounts
+            for what, times in sorted(account.counts.items(), key=lambda item: -item[1])
+        ],
+        "spreads": _spreads(content.accounts),
         "rejections": [
             (account.name, rule, rows, account.examples.get(rule, ()))
             for account in content.accounts
@@ -246,6 +253,23 @@ def _view(content: ReportContent) -> dict[str, object]:
             "confusions": _confusions(evaluation),
         }
     return view
+
+
+def _spreads(accounts: Sequence[StepAccount]) -> list[tuple[str, list[tuple[str, int | None, int]], int]]:
+    """Return how the rows are spread before all steps and behind them: by what, then by value or range, with the most.
+
+    The figure before is None where the source's rows had no such column.
+    """
+    if not accounts:
+        return []
+    before, behind = accounts[0].distributions, accounts[-1].distributions
+    spreads: list[tuple[str, list[tuple[str, int | None, int]], int]] = []
+    for name in dict.fromkeys([*before, *behind]):
+        source, corpus = before.get(name), behind.get(name, {})
+        shown = in_order(name, source or {}, corpus)
+        rows = [(value, source.get(value, 0) if source is not None else None, corpus.get(value, 0)) for value in shown]
+        spreads.append((name, rows, max((*(source or {}).values(), *corpus.values()), default=0) or 1))
+    return spreads
 
 
 def _baseline_data(baseline: Baseline) -> dict[str, object]:

@@ -241,6 +241,9 @@ def account_data(account: StepAccount) -> dict[str, object]:
         "seconds": round(account.seconds, 3),
         "bytes": account.bytes_out,
         "examples": {rule: [asdict(one) for one in some] for rule, some in account.examples.items()},
+        "counts": dict(account.counts),
+        "samples": {name: list(some) for name, some in account.samples.items()},
+        "distributions": {name: dict(one) for name, one in account.distributions.items()},
     }
 
 

@@ -6,6 +6,8 @@ A connector's author inherits from these like from those. The checks on engines 
 the connector's module.
 """
 
+# The tests are named for what they hold a connector to, which is all that their docstrings could say.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -233,3 +233,27 @@ def test_contributing_s_step_rejects_what_shouts() -> None:
     outcome = run_step(names["NoShouting"](), batch)  # type: ignore[operator]
     assert outcome.kept.column("text").to_pylist() == ["Quiet words."]
     assert outcome.rejected.to_pylist() == [{"row_id": "2", "rule": "shouting", "value": "LOUD WORDS."}]
+
+
+def test_every_step_is_in_the_readme_with_its_kind_and_extra() -> None:
+    from importlib.metadata import entry_points
+
+    from pipelines.steps import RowStep
+
+    table = README.partition("## Steps\n")[2].partition("\n\nRow steps")[0]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("| `")
+    ]
+    kinds: dict[str, str] = {}
+    for names, _, kind, _, extra in rows:
+        listed = re.findall(r"`(\w+)`", names)
+        each = [one.strip() for one in kind.split(",")]
+        kinds |= dict(zip(listed, each * len(listed) if len(each) == 1 else each, strict=False))
+        for name in re.findall(r"`(\w+)`", extra):
+            assert name in extras()
+    ours = {
+        one.name: "row" if issubclass(one.load(), RowStep) else "table"
+        for one in entry_points(group="headrace.steps")
+        if one.value.startswith("pipelines.")
+    }
+    assert kinds == ours

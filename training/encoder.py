@@ -6,12 +6,12 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from logging import ERROR, getLogger
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tokenizers import Tokenizer
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 PACKAGE = "package:"
+
+_Read = TypeVar("_Read")
 
 _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -108,16 +110,16 @@ def load_encoder(name: str, *, pooling: Pooling | None = None) -> Encoder:
     Raises:
         EncoderError: it is not there, cannot be reached, or is not a Transformer that can be loaded so.
     """
-    place = locate(name)
-    if isinstance(place, Path):
-        with _explained(name, f"the directory {place}"):
-            return _read(str(place), pooling, offline=True)
-    try:
-        return _read(place, pooling, offline=True)
-    except (OSError, ValueError, KeyError, ImportError):
-        pass  # not (wholly) in the cache, which is the ordinary case the first time
-    with _explained(name, _cache_and_hub()):
-        return _read(place, pooling, offline=False)
+    return _from_anywhere(name, lambda place, offline: _read(place, pooling, offline=offline))
+
+
+def load_tokenizer(name: str) -> Tokenizer:
+    """Load a pretrained encoder's tokenizer, by the same names as `load_encoder`, and not its weights.
+
+    Raises:
+        EncoderError: it is not there, cannot be reached, or has no fast version.
+    """
+    return _from_anywhere(name, _read_tokenizer)
 
 
 def require_encoder(name: str) -> None:
@@ -270,6 +272,42 @@ def _inside_package(name: str) -> Path:
     )
 
 
+def _from_anywhere(name: str, read: Callable[[str, bool], _Read]) -> _Read:
+    """Return what is read of a name: from its directory, from the cache, or, where that has not all of it, the hub.
+
+    Args:
+        name: as in `load_encoder`.
+        read: takes the place to read, and whether it must do without the hub.
+    """
+    place = locate(name)
+    if isinstance(place, Path):
+        with _explained(name, f"the directory {place}"):
+            return read(str(place), True)
+    try:
+        return read(place, True)
+    except (OSError, ValueError, KeyError, ImportError):
+        pass  # not (wholly) in the cache, which is the ordinary case the first time
+    with _explained(name, _cache_and_hub()):
+        return read(place, False)
+
+
+def _read_tokenizer(place: str, offline: bool) -> Tokenizer:
+    with _quiet():
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(
+            place, use_fast=True, local_files_only=offline, trust_remote_code=False
+        )
+    return _fast(tokenizer)
+
+
+def _fast(tokenizer: object) -> Tokenizer:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise ValueError("its tokenizer has no fast version (tokenizer.json)")
+    return Tokenizer.from_str(backend.to_str())
+
+
 def _read(place: str, pooling: Pooling | None, *, offline: bool) -> Encoder:
     with _quiet():
         from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -285,14 +323,12 @@ def _read(place: str, pooling: Pooling | None, *, offline: bool) -> Encoder:
         raise ValueError(
             f"its weights lack {', '.join(missing[:3])} and {len(missing)} in all, so it would be half random"
         )
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if not isinstance(backend, Tokenizer):
-        raise ValueError("its tokenizer has no fast version (tokenizer.json)")
+    fast = _fast(tokenizer)
     limits = (getattr(module.config, "max_position_embeddings", None), tokenizer.model_max_length)
     known = [int(limit) for limit in limits if limit and limit < _UNLIMITED]
     return Encoder(
         module=module.float().eval(),
-        tokenizer=Tokenizer.from_str(backend.to_str()),
+        tokenizer=fast,
         pooling=pooling or said.pooling,
         normalize=said.normalize,
         pad_id=tokenizer.pad_token_id or 0,

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable
-from typing import Annotated, cast
+from typing import Annotated
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, WithJsonSchema, field_validator
+from pydantic import Field, field_validator
 
 from connectors.options import Items
 from connectors.source import ROW_ID, TEXT
 from pipelines.errors import StepError
 from pipelines.steps.columns import require_columns
 from pipelines.steps.step import Outcome, RowStep
+from pipelines.steps.user_function import FUNCTION_SCHEMA, arrow_type, kept_by_name, load_function, shown_name
 
 BatchFunction = Callable[[pa.RecordBatch], pa.RecordBatch]
 
@@ -45,23 +44,20 @@ class ArrowFunction(RowStep):
             with no rows shows them.
     """
 
-    function: Annotated[str | BatchFunction, WithJsonSchema({"type": "string", "pattern": "^[^:]+:[^:]+$"})]
+    function: Annotated[str | BatchFunction, FUNCTION_SCHEMA]
     rule: str | None = Field(default=None, min_length=1)
     output: Items[str] = ()
 
     @field_validator("function")
     @classmethod
     def _by_name_where_it_has_one(cls, value: str | BatchFunction) -> str | BatchFunction:
-        if isinstance(value, str):
-            _load(value)
-            return value
-        return _importable_name(value) or value
+        return kept_by_name(value)
 
     @field_validator("output")
     @classmethod
     def _are_types(cls, value: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
         for _, name in value:
-            _type(name)
+            arrow_type(name)
         return value
 
     def apply(self, batch: pa.RecordBatch) -> Outcome:
@@ -71,7 +67,7 @@ class ArrowFunction(RowStep):
             StepError: the function returned something other than a batch with ``row_id``, or not the columns
                 that `output` says.
         """
-        function = _load(self.function) if isinstance(self.function, str) else self.function
+        function: BatchFunction = load_function(self.function)
         kept = self._checked(function(batch), batch.schema)
         dropped = pc.invert(pc.is_in(batch.column(ROW_ID), value_set=kept.column(ROW_ID).cast(pa.string())))
         rule = self.rule or getattr(function, "__name__", "function").strip("<>")
@@ -100,7 +96,7 @@ class ArrowFunction(RowStep):
 
     @property
     def _named(self) -> str:
-        return self.function if isinstance(self.function, str) else getattr(self.function, "__qualname__", "of yours")
+        return shown_name(self.function)
 
     def _checked(self, returned: object, schema: pa.Schema) -> pa.RecordBatch:
         if isinstance(returned, pa.Table):
@@ -124,63 +120,9 @@ class ArrowFunction(RowStep):
         return returned.select(declared.names).cast(declared)
 
     def _declared(self, schema: pa.Schema) -> pa.Schema:
-        types = {name: _type(kind) for name, kind in self.output}
+        types = {name: arrow_type(kind) for name, kind in self.output}
         stay = [field.with_type(types.pop(field.name, field.type)) for field in schema]
         return pa.schema([*stay, *(pa.field(name, kind) for name, kind in types.items())], metadata=schema.metadata)
-
-
-def _load(name: str) -> BatchFunction:
-    """Return the function that ``module:function`` names.
-
-    Raises:
-        ValueError: there is none; the message says what is missing.
-    """
-    module_name, _, path = name.partition(":")
-    if not module_name or not path:
-        raise ValueError(f"{name!r} does not name a function; write module:function, like my_steps:short_only")
-    try:
-        found: object = importlib.import_module(module_name)
-    except Exception as error:
-        raise ValueError(
-            f"{name!r}: importing {module_name} failed with {type(error).__name__}: {error}; the module must "
-            "be installed, or in the directory that the command is run from"
-        ) from error
-    for part in path.split("."):
-        if not hasattr(found, part):
-            functions = sorted(key for key, one in vars(found).items() if callable(one) and not key.startswith("_"))
-            raise ValueError(f"{name!r}: {module_name} has no {path}; it has: {', '.join(functions) or 'no functions'}")
-        found = getattr(found, part)
-    if not callable(found):
-        raise ValueError(f"{name!r} is of type {type(found).__name__}, and not a function")
-    return cast(BatchFunction, found)
-
-
-def _importable_name(function: BatchFunction) -> str | None:
-    """Return ``module:function``, or None where another process would not find the function by it."""
-    module, path = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
-    if not module or not path or module == "__main__":
-        return None
-    found: object = sys.modules.get(module)
-    for part in path.split("."):
-        found = getattr(found, part, None)
-    return f"{module}:{path}" if found is function else None
-
-
-def _type(name: str) -> pa.DataType:
-    """Return the Arrow type of a name such as ``int64`` or ``list<string>``.
-
-    Raises:
-        ValueError: Arrow has no type of that name.
-    """
-    if name.startswith("list<") and name.endswith(">"):
-        return pa.list_(_type(name.removeprefix("list<").removesuffix(">")))
-    try:
-        return pa.type_for_alias(name)
-    except ValueError:
-        raise ValueError(
-            f"{name!r} is no name of an Arrow type that has one; such are: string, bool, int32, int64, "
-            "float32, float64, date32, timestamp[us], binary, and lists of them, like list<string>"
-        ) from None
 
 
 def _one_batch(table: pa.Table) -> pa.RecordBatch:

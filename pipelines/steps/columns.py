@@ -1,10 +1,13 @@
-"""Finding the columns that a step's options name."""
+"""The columns of a batch: finding those that a step's options name, and putting new ones in."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
 
+import pyarrow as pa
+
+from connectors.source import TEXT
 from pipelines.errors import StepError
 
 SPLIT = "split"
@@ -39,3 +42,16 @@ def require_columns(step: str, wanted: Sequence[str], present: Sequence[str]) ->
 def quoted(name: str) -> str:
     """Return a column's name as Spark wants it where a dot in it is to mean nothing."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def with_column(batch: pa.RecordBatch, name: str, values: pa.Array) -> pa.RecordBatch:
+    """Return the batch with a column of these values: in the place of the one of that name, or behind the others."""
+    at = batch.schema.get_field_index(name)
+    field = pa.field(name, values.type)
+    return batch.append_column(field, values) if at < 0 else batch.set_column(at, field, values)
+
+
+def with_texts(batch: pa.RecordBatch, texts: pa.Array) -> pa.RecordBatch:
+    """Return the batch with these for its texts."""
+    at = batch.schema.get_field_index(TEXT)
+    return batch.set_column(at, batch.schema.field(at).with_type(pa.string()), texts)

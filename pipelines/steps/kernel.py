@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -101,6 +102,8 @@ def _row_by_row(step: RowStep, batch: pa.RecordBatch, error: Exception) -> Outco
     kept: list[pa.RecordBatch] = []
     rejected: list[pa.RecordBatch] = []
     failures: list[tuple[str, Exception]] = []
+    counts: Counter[str] = Counter()
+    samples: dict[str, list[str]] = {}
     for row in range(batch.num_rows):
         alone = batch.slice(row, 1)
         try:
@@ -113,6 +116,9 @@ def _row_by_row(step: RowStep, batch: pa.RecordBatch, error: Exception) -> Outco
             rejected.append(_rejection(row_id, failure))
         else:
             kept.append(outcome.kept)
+            counts.update(outcome.counts)
+            for name, some in outcome.samples.items():
+                samples.setdefault(name, []).extend(some)
             rejected.append(outcome.rejected)
     if len(failures) == batch.num_rows > 1:
         first_id, first = failures[0]
@@ -120,7 +126,7 @@ def _row_by_row(step: RowStep, batch: pa.RecordBatch, error: Exception) -> Outco
             f"{step.name} failed on each of {batch.num_rows} rows, so the step is at fault and not a row; "
             f"first, on row {first_id!r}: {_shown(first)}"
         ) from first
-    return Outcome(_joined(kept) if kept else _no_rows(step, batch), _joined(rejected))
+    return Outcome(_joined(kept) if kept else _no_rows(step, batch), _joined(rejected), counts, samples)
 
 
 def _no_rows(step: RowStep, batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.source import TEXT
+from pipelines.steps.columns import with_texts
 from pipelines.steps.step import Outcome, RowStep
 
 # White space by Unicode's White_Space property: RE2's \s knows only ASCII's, and \p{Z} leaves out the two
@@ -34,6 +35,14 @@ _INVISIBLE = (
 _UNSOUND = r"[^\t\n -~、。ぁ-ゖァ-ヺ一-鿿가-힣]|&#?[0-9A-Za-z]{1,24};"
 _UNSOUND_LINE = re.compile(_UNSOUND)
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
+
+# What ftfy does to a place depends on the characters next to it, at most two dozen (an entity, a mis-decoded
+# sequence with its neighbours), and on the encodings that the line's characters have in common, all of which hold
+# ASCII. So the middle of a long stretch of ASCII can be set aside meanwhile: it takes ftfy 0.3 us a character to find
+# nothing there, which on lines of many kilobytes is most of the cost of a text.
+_STRETCH = re.compile(r"([ -%'-:<-~]{32})[ -%'-:<-~]+(?=[ -%'-:<-~]{32})")
+_ASIDE = "\0"
+_WHOLE = re.compile(r"[\0\x1b]")
 
 
 class NormalizeText(RowStep):
@@ -78,9 +87,7 @@ class NormalizeText(RowStep):
             texts = _normalized(texts, self.form)
         if self.whitespace:
             texts = pc.utf8_trim(pc.replace_substring_regex(texts, _WHITESPACE, " "), " ")
-        index = batch.schema.get_field_index(TEXT)
-        field = batch.schema.field(index).with_type(pa.string())
-        tidied = batch.set_column(index, field, texts)
+        tidied = with_texts(batch, texts)
         blank = pc.match_substring_regex(texts, rf"^{_WHITESPACE}$")
         empty = pc.or_(pc.equal(texts, ""), blank)
         return Outcome.mark(tidied, pc.if_else(empty, "empty_text", pa.scalar(None, pa.string())), given)
@@ -117,5 +124,21 @@ def _repair(text: str, config: ftfy.TextFixerConfig) -> str:
         if config.unescape_html and "<" in line:
             config = config._replace(unescape_html=False)
         if _UNSOUND_LINE.search(line):
-            lines[at] = ftfy.fix_text(line, config)
+            lines[at] = _repair_line(line, config)
     return "".join(lines)
+
+
+def _repair_line(line: str, config: ftfy.TextFixerConfig) -> str:
+    """Return what `ftfy.fix_text` makes of a line, without making it look at the middle of long stretches of ASCII."""
+    if len(line) > config.max_decode_length or _WHOLE.search(line):
+        return ftfy.fix_text(line, config)
+    aside: list[str] = []
+
+    def set_aside(stretch: re.Match[str]) -> str:
+        aside.append(stretch[0][len(stretch[1]) :])
+        return stretch[1] + _ASIDE
+
+    first, *others = ftfy.fix_text(_STRETCH.sub(set_aside, line), config).split(_ASIDE)
+    if len(others) != len(aside):  # "À\x80" is mojibake of the sign itself
+        return ftfy.fix_text(line, config)
+    return first + "".join(piece for pair in zip(aside, others, strict=True) for piece in pair)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
@@ -36,10 +37,14 @@ class Outcome:
     Attributes:
         kept: the rows that go on, in order.
         rejected: one row of `REJECTS`, and a `REASON` where there is one, for each row that does not.
+        counts: how often the step did what its account is to tell, by what that is called, e.g. ``email``.
+        samples: a few of the places where it did so, by the same, as a person is to see them.
     """
 
     kept: pa.RecordBatch
     rejected: pa.RecordBatch
+    counts: Mapping[str, int] = field(default_factory=dict)
+    samples: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def keep(cls, batch: pa.RecordBatch) -> Outcome:

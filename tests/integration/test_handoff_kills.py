@@ -169,11 +169,11 @@ class TestWithRetriesExhausted:
         spark = session.spark
         with handing_over(lambda: to_ray(frame_of(spark))) as landing:
             assert wait_until(lambda: share_done(spark) >= 0.25 or landing.done(), LAND_SECONDS)
-            begun = time.monotonic()
-            # Asked for beforehand, so that it is there first and not the executor that Spark wants for the lost one.
             others = ask_for_all_cpus()
-            end_for_good()
-            assert ray.get(others.is_there.remote(), timeout=60.0)
+            there = others.is_there.remote()
+            # Again and again, as the executor that Spark wants in place of the lost one may be there first.
+            assert wait_until(lambda: end_for_good() or bool(ray.wait([there], timeout=1.0)[0]), 60.0)
+            begun = time.monotonic()
             error = landing.exception(STALL_SECONDS + GIVE_UP_SECONDS)
 
         assert time.monotonic() - begun < STALL_SECONDS + 30.0
@@ -233,11 +233,12 @@ def kill_at_work(spark: SparkSession) -> bool:
     return False
 
 
-def end_for_good() -> None:
-    """End the executors' actors so that Ray does not start them again."""
+def end_for_good() -> bool:
+    """End the executors' actors so that Ray does not start them again; returns False, so that it is waited for."""
     for actor in list_actors(ray.get_runtime_context().gcs_address, detail=True, limit=1000):
         if actor.class_name.endswith("RayDPExecutor") and actor.state == "ALIVE":
             ray.kill(ray.get_actor(actor.name, actor.ray_namespace), no_restart=True)
+    return False
 
 
 def ask_for_all_cpus() -> Any:

@@ -117,8 +117,12 @@ TRICKY = st.text(
 )
 
 
-@given(TRICKY)
-def test_passing_sound_lines_over_changes_nothing(text: str) -> None:
+STRETCH = st.builds(str.__mul__, st.sampled_from(["x", "word ", "1 ", "=-", "A;", "&"]), st.integers(20, 80))
+MISREAD = st.sampled_from(["Ã©", "â€™", "à ", "œ", "&hellip;", "ð\x9f\x92\xa9", "ï¿½", "Ø§Ù", "À\x80", "ГўВЂВ"])
+
+
+@given(st.lists(TRICKY | STRETCH | MISREAD, max_size=12).map("".join))
+def test_passing_sound_places_over_changes_nothing(text: str) -> None:
     if plain_ftfy(text).strip():
         assert tidied(text, ONLY_REPAIR) == plain_ftfy(text)
 

@@ -1,0 +1,1 @@
+"""Finding what tells who a person is, and what opens a person's doors: numbers, addresses, keys."""

@@ -1,0 +1,1 @@
+"""Steps that give texts another shape: parts, tokens, features."""
