@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
+from itertools import count as counting
 from pathlib import Path
+
+from tests.pipelines.steps.minhash.near_copies import near_copy
 
 _STOP_WORDS = re.compile(r"\b(?:the|be|to|of|and|that|have|with) ")
 
@@ -23,7 +26,7 @@ class Document:
 
     Attributes:
         number: its place in the corpus, from 0.
-        fault: the name of the fault that was planted, one of `FAULTS`; empty for a sound text.
+        fault: the name of the fault that was planted, one of `FAULTS` or `COPIES`; empty for a sound text.
         text: the text.
     """
 
@@ -33,15 +36,26 @@ class Document:
 
 
 def documents(count: int, seed: int = 0, first: int = 0) -> Iterator[Document]:
-    """Yield documents; a quarter of them sound, the others with each of `FAULTS` in turn."""
-    names = list(FAULTS)
+    """Yield documents: one in `_SOUND_EACH` sound, the others with each fault in turn, or copies of sound ones."""
     for number in range(first, first + count):
         draw = random.Random(f"{seed} {number}")
-        if number % 4 == 0:
-            yield Document(number, "", _paragraphs(_sentences(draw)))
+        turn, place = divmod(number, _SOUND_EACH)
+        fault = _CYCLE[(number - turn - 1) % len(_CYCLE)] if place else ""
+        if not fault:
+            text = _sound(draw)
+        elif fault in COPIES:
+            text = COPIES[fault](draw, _sound(random.Random(f"{seed} {draw.randint(0, turn) * _SOUND_EACH}")))
         else:
-            fault = names[(number - number // 4 - 1) % len(names)]
-            yield Document(number, fault, FAULTS[fault](draw))
+            text = FAULTS[fault](draw)
+        yield Document(number, fault, text)
+
+
+def passages(length: int, seed: int = 0) -> Iterator[str]:
+    """Yield passages of so many characters of ASCII, out of sound documents, without end."""
+    for number in counting():
+        words = _sound(random.Random(f"{seed} {number}")).encode("ascii", "ignore").decode()
+        if len(words) >= length:
+            yield words[:length]
 
 
 @lru_cache(1)
@@ -85,6 +99,10 @@ def _sentences(draw: random.Random, least: int = 12, most: int = 30) -> list[str
     while len(found) < wanted:
         found |= dict.fromkeys(draw.choice(english_sentences()))
     return list(found)[:wanted]
+
+
+def _sound(draw: random.Random) -> str:
+    return _paragraphs(_sentences(draw))
 
 
 def _paragraphs(sentences: list[str], per_line: int = 2) -> str:
@@ -156,7 +174,7 @@ FAULTS: dict[str, Callable[[random.Random], str]] = {
         [long := " ".join(_sentences(draw, 14, 20)), *_sentences(draw, 12, 14), long]
     ),
     "a pair of words again and again": _often(2, 0.3),
-    "three words again and again": _often(3, 0.19),
+    "three words again and again": _often(3, 0.21),
     "four words again and again": _often(4, 0.175),
     **{f"{n} words again": _repeated_share(0.20 - n * 0.01 + 0.005) for n in range(5, 11)},
     "lorem ipsum": lambda draw: "\n".join([*_sentences(draw), "Lorem ipsum dolor sit amet."]),
@@ -183,3 +201,21 @@ FAULTS: dict[str, Callable[[random.Random], str]] = {
     ),
 }
 """What is wrong with a text, by name: makes one out of a random generator."""
+
+COPIES: dict[str, Callable[[random.Random, str], str]] = {
+    "a copy": lambda _, text: text,
+    "a near copy": lambda draw, text: near_copy(draw, text, draw.uniform(0.5, 0.95)),
+}
+"""What comes of a sound text, by name."""
+
+_SOUND_EACH = 16
+"""Of how many documents one is sound."""
+
+_CYCLE = (
+    *FAULTS,
+    *COPIES,
+    # Of these, other rules than their own drop the half, so that there are more of them.
+    "no stop words",
+    "three words again and again",
+    *(f"{n} words again" for n in range(6, 11)),
+)

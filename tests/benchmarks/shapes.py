@@ -11,8 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING
+
+from tests.benchmarks.corpus import passages
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -64,7 +67,7 @@ def _short_text() -> Sequence[str]:
 
 
 def _long_documents() -> Sequence[str]:
-    paragraphs = _strings([_sentence(Random(f"{_SEED}/{number}"), 1024) for number in range(_POOL)])
+    paragraphs = _strings(list(islice(passages(1024, _SEED), _POOL)))
     return ("id", f"concat({', '.join(_pick(paragraphs, part) for part in range(10))}) AS text")
 
 

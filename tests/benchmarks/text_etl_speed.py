@@ -9,11 +9,14 @@ theirs starts new processes each time. Then either side runs ``--repeats`` times
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -29,7 +32,7 @@ from pipelines.steps import (
     RedactPii,
     Step,
 )
-from tests.benchmarks.corpus import documents, english_sentences
+from tests.benchmarks.corpus import documents
 
 FEW = 20
 """Documents of the corpus that tells what it costs to begin."""
@@ -98,16 +101,23 @@ class Run:
 def write_corpus(directory: Path, count: int, files: int, seed: int) -> int:
     """Write a corpus of `count` documents into as many files, and return its size in bytes of text."""
     directory.mkdir(parents=True)
+    bounds = [-(-number * count // files) for number in range(files + 1)]
+    # Processes of their own and not forks: the caller may have a session, and threads.
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        parts = [
+            pool.submit(_write_part, directory / f"part-{number:03d}.jsonl", first, last - first, seed)
+            for number, (first, last) in enumerate(pairwise(bounds))
+        ]
+        return sum(part.result() for part in parts)
+
+
+def _write_part(path: Path, first: int, count: int, seed: int) -> int:
     size = 0
-    english_sentences()
-    outs = [(directory / f"part-{number}.jsonl").open("w", encoding="utf-8") for number in range(files)]
-    for document in documents(count, seed):
-        outs[document.number * files // count].write(
-            json.dumps({"id": str(document.number), "text": document.text}, ensure_ascii=False) + "\n"
-        )
-        size += len(document.text.encode())
-    for out in outs:
-        out.close()
+    with path.open("w", encoding="utf-8") as out:
+        for document in documents(count, seed, first):
+            row = {"id": str(document.number), "text": document.text}
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            size += len(document.text.encode())
     return size
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 
 def prose(draw: random.Random, words: int) -> str:
@@ -11,15 +12,15 @@ def prose(draw: random.Random, words: int) -> str:
 
 
 def near_copy(draw: random.Random, text: str, similarity: float, size: int = 5) -> str:
-    """Return a copy with a run of words replaced, so that the shingles have about a Jaccard similarity.
+    """Return a copy with a run of words replaced, so that the shingles have about a Jaccard similarity; lines stay.
 
     A run of k words that differ changes k + size - 1 shingles of n; what is left in common is (n - d) of (n + d).
     """
-    words = text.split()
+    words = re.findall(r"\S+\s*", text)
     shingles = len(words) - size + 1
     changed = round(shingles * (1 - similarity) / (1 + similarity))
     run = max(0, changed - size + 1)
     if run:
         start = draw.randint(size, len(words) - run - size)
-        words[start : start + run] = prose(draw, run).split()
-    return " ".join(words)
+        words[start : start + run] = [f"{word} " for word in prose(draw, run).split()]
+    return "".join(words)

@@ -143,5 +143,29 @@ NEAR_MISSES: dict[str, list[str]] = {
 }
 """What looks like it and is none, by the kind that it looks like."""
 
+
+def near_misses(kind: str, data: str) -> tuple[str, str, str]:
+    """Return three texts that are data of a kind but for one thing, and so are none."""
+    if kind == "email":
+        local, domain = data.split("@")
+        return f"{local} at {domain}", f"{local}@@{domain}", f"{local}@{domain.partition('.')[0]}"
+    if kind == "ip":
+        if ":" in data:
+            return f"{data[:-1]}g", f"{data}:1::2", data.replace(":", ".")
+        return data.replace(".", ".9999", 1), f"{data}.7", data.rpartition(".")[0]
+    if kind == "phone":
+        figures = "".join(filter(str.isdigit, data))
+        return f"3.{figures}{figures}", f"{figures}{figures[::-1]}", data[: len(data) // 3]
+    if kind in ("card", "chinese_id"):
+        # The last one is the check digit, of which only one is right.
+        others = [sign for sign in "0123456789" if sign != data[-1]]
+        return tuple(data[:-1] + sign for sign in others[:3])  # type: ignore[return-value]
+    if kind == "iban":
+        others = [sign for sign in "0123456789" if sign != data[3]]
+        return tuple(data[:3] + sign + data[4:] for sign in others[:3])  # type: ignore[return-value]
+    assert kind == "api_key"
+    return data[:8], f"x{data}", data[1:]
+
+
 SENTENCES = ["{}", "You can reach us at {}.", "It was {}, he said.", "({})", "号码是{}。", "ref: {}; thanks"]
 """Where it stands."""
