@@ -12,6 +12,7 @@ from operator import itemgetter
 import pyarrow as pa
 from pyspark import Accumulator
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as sql
 from ray.data import Dataset
 
 from connectors.sink import Receipt, Sink
@@ -20,6 +21,7 @@ from connectors.spark import arrow_to_spark_schema, partitions_frame, spark_to_a
 from connectors.spark_batches import map_in_arrow
 from pipelines.accounting import Rejection, StepAccount
 from pipelines.agreed_schema import Agreement
+from pipelines.batch_rows import BatchRows, width_of_frame, width_of_source
 from pipelines.block_files import BlockFiles
 from pipelines.commits import Commits
 from pipelines.errors import LawError
@@ -40,6 +42,7 @@ from pipelines.passes import (
     read_rejections,
 )
 from pipelines.spark_job import collect
+from pipelines.steps.columns import quoted
 from pipelines.steps.step import REJECTED_RULE, REJECTED_VALUE, Step, TableStep
 
 _RECEIPT = pa.schema([("receipt", pa.string())])
@@ -75,6 +78,7 @@ class Etl:
         self._passes = plan_passes(source_name(source if isinstance(source, Source) else None), steps)
         self._accounts: Accumulator[PassAccounts] = spark.sparkContext.accumulator({}, MergeAccounts())
         self._cached: list[DataFrame] = []
+        self._batch_rows = BatchRows(spark)
         self._cursor: str | None = None
 
     def to_ray(self, group_by: str | None = None, files: BlockFiles | None = None) -> dict[str, Dataset]:
@@ -159,26 +163,36 @@ class Etl:
     @contextmanager
     def _planned(self) -> Iterator[_LastPass]:
         """Yield the last pass, while the source's plan is open and what it needs is cached."""
-        feed = self._passes[0].feed
         try:
-            if isinstance(self._source, PartitionedSource):
-                schema = self._source.row_schema()
-                columns = None if self._agreement is not None else columns_wanted(self._passes[0], schema)
-                with self._source.plan(since=self._since, columns=columns) as plan:
-                    self._cursor = plan.cursor
-                    frame = partitions_frame(self._spark, plan.partitions)
-                    read = schema if columns is None else pa.schema([schema.field(name) for name in columns])
-                    self._agree(pa.schema([one for one in read if one.name not in plan.absent]))
-                    yield self._through(frame, ReadSource(self._source, feed, columns), read)
-            else:
-                handed = self._source.load(self._spark) if isinstance(self._source, SparkSource) else self._source
-                assert isinstance(handed, DataFrame)
-                schema = _numbered(spark_to_arrow_schema(handed.schema))
-                self._agree(schema)
-                yield self._through(handed, NumberRows(feed, self._labelled), schema)
+            with self._batch_rows, self._fed() as (frame, feed, schema):
+                yield self._through(frame, feed, schema)
         finally:
             while self._cached:
                 self._cached.pop().unpersist()
+
+    @contextmanager
+    def _fed(self) -> Iterator[tuple[DataFrame, Feed, pa.Schema]]:
+        """Yield what the first pass reads, what makes rows of it, and their columns, while the plan is open."""
+        name = self._passes[0].feed
+        if isinstance(self._source, PartitionedSource):
+            schema = self._source.row_schema()
+            columns = None if self._agreement is not None else columns_wanted(self._passes[0], schema)
+            with self._source.plan(since=self._since, columns=columns) as plan:
+                self._cursor = plan.cursor
+                read = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+                self._agree(pa.schema([one for one in read if one.name not in plan.absent]))
+                feed = ReadSource(self._source, name, columns)
+                if any(planned.then and not planned.then[1].reads_twice for planned in self._passes):
+                    self._batch_rows.fit(*width_of_source(self._spark, feed, plan.partitions))
+                yield partitions_frame(self._spark, plan.partitions), feed, read
+        else:
+            frame = self._source.load(self._spark) if isinstance(self._source, SparkSource) else self._source
+            assert isinstance(frame, DataFrame)
+            schema = _numbered(spark_to_arrow_schema(frame.schema))
+            self._agree(schema)
+            frame, schema = _without_unread(frame, schema, self._passes[0])
+            self._batch_rows.fit(*width_of_frame(frame))
+            yield frame, NumberRows(name, self._labelled), schema
 
     def _agree(self, found: pa.Schema) -> None:
         """Put in front of all steps what holds the columns that were found to those that were agreed on."""
@@ -189,24 +203,29 @@ class Etl:
     def _through(self, frame: DataFrame, feed: Feed, schema: pa.Schema) -> _LastPass:
         """Chain all passes but the last one, which is returned for the landing to be put at its end."""
         for number, planned in enumerate(self._passes):
+            if number:
+                frame, schema = _without_unread(frame, schema, planned)
             for _, step in planned.steps:
                 schema = step.output_schema(schema)
             this = _LastPass(frame, schema, number, feed, planned, self._accounts)
             if planned.then is None:
                 return this
             name, table_step = planned.then
-            frame = self._apply(table_step, this.into_spark())
+            frame = self._apply(table_step, this)
             feed = TakeMarkedOff(name)
             columns = [field for field in spark_to_arrow_schema(frame.schema) if field.name not in _MARKS]
             schema = pa.schema(columns)
         raise AssertionError("the last planned pass has no table step")
 
-    def _apply(self, step: TableStep, frame: DataFrame) -> DataFrame:
+    def _apply(self, step: TableStep, before: _LastPass) -> DataFrame:
+        frame = before.into_spark()
         if step.reads_twice:
             # Computed to its end beforehand, so that the pass before it runs once and its account is whole.
             frame = frame.persist()
             self._cached.append(frame)
             collect(frame.selectExpr("count(*) as rows"), f"rows for {step.name}")
+            ends = [one.steps[-1] for (number, _), one in self._accounts.value.items() if number == before.number]
+            self._batch_rows.fit(sum(end.rows_out for end in ends), sum(end.bytes_out for end in ends))
         return step.apply(frame)
 
 
@@ -254,6 +273,15 @@ def _receipt(text: str) -> Receipt:
 
 def _numbered(schema: pa.Schema) -> pa.Schema:
     return pa.schema([pa.field(ROW_ID, pa.string()), *(field for field in schema if field.name != ROW_ID)])
+
+
+def _without_unread(frame: DataFrame, schema: pa.Schema, reader: PlannedPass) -> tuple[DataFrame, pa.Schema]:
+    """Leave out the columns of a frame that the pass which reads it has no use for, so that Python is not sent them."""
+    wanted = columns_wanted(reader, schema)
+    if wanted is None or len({name.casefold() for name in frame.columns}) < len(frame.columns):
+        return frame, schema
+    kept = [sql.col(quoted(name)) for name in frame.columns if name in wanted or name in _MARKS]
+    return frame.select(*kept), pa.schema([schema.field(name) for name in wanted])
 
 
 def _account_for_table_step(account: StepAccount, before: StepAccount, planned: PlannedPass) -> None:

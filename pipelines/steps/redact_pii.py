@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from connectors.secret import Secret
 from connectors.source import TEXT
@@ -36,6 +37,10 @@ class RedactPii(RowStep):
     - ``iban``: bank accounts: the country's length, and right check digits (ISO 13616).
     - ``chinese_id``: Chinese residents' numbers: a province, a date of birth, a right check character (GB 11643).
     - ``api_key``: keys and tokens in the formats of well-known issuers, JSON Web Tokens, private keys.
+    - ``name``, where a `name_model` is given: names of people, as that model takes them to be, by Presidio. No form
+      tells a name, so these are found as well as the model is good, and at its pace.
+
+    What a step before it rejects goes into the quarantine as it came, so it had better be the first one.
 
     Attributes:
         kinds: which to look for.
@@ -45,6 +50,8 @@ class RedactPii(RowStep):
         salt: goes into the hash; without one that nobody knows, short numbers can be found again by trying all.
         phone_regions: countries, as two letters.
         private_addresses: look for addresses of machines in private networks, too.
+        name_model: a spaCy model with named entities, as an installed package's name (``en_core_web_lg``) or a
+            directory; of the language of the texts.
     """
 
     kinds: tuple[Kind, ...] = KINDS
@@ -52,6 +59,7 @@ class RedactPii(RowStep):
     salt: Secret | None = None
     phone_regions: tuple[str, ...] = ("US", "GB", "CN")
     private_addresses: bool = False
+    name_model: str | None = Field(default=None, min_length=1)
 
     def input_columns(self, output: frozenset[str] | None) -> frozenset[str] | None:
         """Return what is wanted behind it, as it looks at no other column."""
@@ -76,10 +84,10 @@ class RedactPii(RowStep):
         samples = _samples((texts[row].as_py(), claims) for row, claims in sorted(found.items()))
         return replace(Outcome.keep(with_texts(batch, replaced)), counts=counts, samples=samples)
 
-    def _found(self, texts: pa.Array) -> dict[int, list[tuple[Span, Kind]]]:
+    def _found(self, texts: pa.Array) -> dict[int, list[tuple[Span, str]]]:
         """Return what is found in which text, in the order of the text; no two places overlap."""
-        found: dict[int, list[tuple[Span, Kind]]] = {}
-        for recogniser in recognisers(self.kinds, self.phone_regions, self.private_addresses):
+        found: dict[int, list[tuple[Span, str]]] = {}
+        for recogniser in recognisers(self.kinds, self.phone_regions, self.private_addresses, self.name_model):
             for row in np.flatnonzero(pc.match_substring_regex(texts, recogniser.screen)):
                 for span in recogniser.find(texts[row].as_py()):
                     claims = found.setdefault(int(row), [])
@@ -87,7 +95,7 @@ class RedactPii(RowStep):
                         claims.append((span, recogniser.kind))
         return {row: sorted(claims) for row, claims in found.items() if claims}
 
-    def _redacted(self, text: str, claims: Sequence[tuple[Span, Kind]]) -> str:
+    def _redacted(self, text: str, claims: Sequence[tuple[Span, str]]) -> str:
         pieces: list[str] = []
         behind = 0
         for span, kind in claims:
@@ -95,7 +103,7 @@ class RedactPii(RowStep):
             behind = span.end
         return "".join(pieces) + text[behind:]
 
-    def _instead(self, kind: Kind, data: str) -> str:
+    def _instead(self, kind: str, data: str) -> str:
         if self.replace_with == "none":
             return ""
         if self.replace_with == "placeholder":
@@ -111,7 +119,7 @@ _UNSURE = re.compile(r"\S*[\d@]\S*")
 """What may be personal data that was not found, next to some that was."""
 
 
-def _samples(found: Iterable[tuple[str, list[tuple[Span, Kind]]]]) -> dict[str, list[str]]:
+def _samples(found: Iterable[tuple[str, list[tuple[Span, str]]]]) -> dict[str, list[str]]:
     """Return places where data was, without the data: a few words on either side that hold no figure and no ``@``."""
     samples: dict[str, list[str]] = {}
     for text, claims in found:

@@ -9,6 +9,7 @@ from typing import get_args
 
 from pipelines.errors import StepError
 from pipelines.steps.pii.checksums import is_card_number, is_chinese_resident_id, is_iban
+from pipelines.steps.pii.names import person_names
 from pipelines.steps.pii.recogniser import Kind, Recogniser, Span, matches
 
 # What goes with a number or an address on either side. Letters of Chinese, which stand without spaces, do not.
@@ -62,17 +63,20 @@ _API_KEY = r"""
 
 @lru_cache(maxsize=16)
 def recognisers(
-    kinds: tuple[Kind, ...], phone_regions: tuple[str, ...], private_addresses: bool
+    kinds: tuple[Kind, ...], phone_regions: tuple[str, ...], private_addresses: bool, name_model: str | None = None
 ) -> tuple[Recogniser, ...]:
     """Return what finds some kinds of personal data, the ones that are surer of what they find first.
+
+    A text with telephone numbers raises `StepError` where they are wanted and what knows them is not installed.
 
     Args:
         kinds: which.
         phone_regions: the countries, as two letters, whose telephone numbers are found without a country code, too.
         private_addresses: find the addresses of machines in private networks, too.
+        name_model: the model that finds people's names; None: they are not looked for.
 
     Raises:
-        StepError: telephone numbers are wanted, and what knows them is not installed.
+        StepError: what finds names is not installed.
     """
     everything = (
         Recogniser("api_key", _KEY_SCREEN, matches(_API_KEY)),
@@ -83,7 +87,8 @@ def recognisers(
         Recogniser("ip", r"\d\.\d{1,3}\.\d{1,3}\.\d|:[0-9A-Fa-f]*:", _addresses(private_addresses)),
         Recogniser("phone", r"\d(?:[^\d\n]{0,4}\d){6}", _telephones(phone_regions)),
     )
-    return tuple(one for one in everything if one.kind in kinds)
+    wanted = tuple(one for one in everything if one.kind in kinds)
+    return wanted if name_model is None else (*wanted, Recogniser("name", r"\p{L}", person_names(name_model)))
 
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

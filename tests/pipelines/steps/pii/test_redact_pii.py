@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
+import spacy
 
+from pipelines.errors import StepError
 from pipelines.steps.redact_pii import RedactPii
 from pipelines.steps.step import Outcome
 from tests.pipelines.steps.pii.samples import POSITIVES
@@ -62,3 +66,36 @@ def test_private_addresses_are_found_where_they_are_asked_for() -> None:
 def test_numbers_of_other_countries_need_their_region() -> None:
     assert redacted(RedactPii(), "030 901820") == ["030 901820"]
     assert redacted(RedactPii(phone_regions=("DE",)), "030 901820") == ["<PHONE>"]
+
+
+@pytest.fixture
+def name_model(tmp_path: Path) -> str:
+    """A pipeline of spaCy's whose entities are told by rules, so that what it finds is known."""
+    pipeline = spacy.blank("en")
+    rule = [{"TEXT": {"IN": ["Ann", "Bob"]}}, {"IS_TITLE": True, "OP": "?"}]
+    pipeline.add_pipe("entity_ruler").add_patterns(  # type: ignore[attr-defined]
+        [{"label": "PERSON", "pattern": rule}, {"label": "ORG", "pattern": "Acme"}]
+    )
+    pipeline.to_disk(tmp_path / "names")
+    return str(tmp_path / "names")
+
+
+def test_names_are_found_by_a_model(name_model: str) -> None:
+    step = RedactPii(name_model=name_model)
+    outcome = redact(step, "Ann Lee (ann@example.org) works for Acme with Bob.", "Nobody here.", "")
+    assert outcome.kept.column("text").to_pylist() == [
+        "<NAME> (<EMAIL>) works for Acme with <NAME>.",
+        "Nobody here.",
+        "",
+    ]
+    assert outcome.counts == {"name": 2, "email": 1}
+
+
+def test_names_are_found_in_texts_longer_than_a_model_takes(name_model: str) -> None:
+    long = "word " * 250_000
+    assert redacted(RedactPii(name_model=name_model), f"{long}Ann Lee {long}Bob") == [f"{long}<NAME> {long}<NAME>"]
+
+
+def test_a_model_that_is_not_there_is_an_error_that_tells_how_to_get_it() -> None:
+    with pytest.raises(StepError, match="python -m spacy download en_core_web_none"):
+        redact(RedactPii(name_model="en_core_web_none"), "Ann Lee")
