@@ -68,6 +68,10 @@ def print_summary(console: Console, run: FinishedRun) -> None:
     times = [f"{stage.name} {format_seconds(stage.seconds)}" for stage in run.stages if stage.seconds is not None]
     if times:
         console.print(Text("Time    " + " · ".join(times)))
+    for account in run.accounts:
+        if account.counts:
+            counted = ", ".join(f"{what} {count:,}" for what, count in sorted(account.counts.items()))
+            console.print(Text(f"Counted {account.name}: {counted}"))
     for notice in run.notices:
         console.print(Text(f"Note    {notice}"), soft_wrap=True)
     for name, path in (("Sink", run.sink), ("Report", run.report), ("Bundle", run.bundle)):

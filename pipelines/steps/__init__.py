@@ -35,6 +35,7 @@ from pipelines.steps.redact_pii import RedactPii
 from pipelines.steps.select_columns import SelectColumns
 from pipelines.steps.shape.chunk import Chunk
 from pipelines.steps.shape.count_tokens import CountTokens
+from pipelines.steps.shape.keywords import Keywords
 from pipelines.steps.shape.ngram_features import NgramFeatures
 from pipelines.steps.shape.segment_chinese import SegmentChinese
 from pipelines.steps.shape.split_sentences import SplitSentences
@@ -61,6 +62,7 @@ __all__ = [
     "GopherRepetition",
     "GroupSplit",
     "JoinTable",
+    "Keywords",
     "Length",
     "Lowercase",
     "MapLabels",

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pyarrow as pa
 
 from connectors import JsonLines, JsonLinesSink
@@ -37,6 +35,7 @@ from pipelines.steps import (
     WordCount,
 )
 from pipelines.steps.kernel import run_step
+from tests.benchmarks.memory import watched
 from tests.benchmarks.text_etl_speed import FEW, write_corpus
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ class Measured:
 
     Attributes:
         seconds: of it.
-        peak_bytes: the most memory, not shared, that all processes of this one's had meanwhile.
+        peak_bytes: the most memory that Ray, Spark and this process had meanwhile, see `tests.benchmarks.memory`.
         kept: rows that came out.
     """
 
@@ -119,7 +118,7 @@ class Measured:
 
 
 def _every(session: Session, corpus: Path) -> Measured:
-    with tempfile.TemporaryDirectory() as scratch, _PeakMemory() as memory:
+    with tempfile.TemporaryDirectory() as scratch, watched() as memory:
         pipeline = Pipeline(
             name="every",
             source=JsonLines(path=str(corpus), id_column="id"),
@@ -129,34 +128,7 @@ def _every(session: Session, corpus: Path) -> Measured:
         begun = time.perf_counter()
         result = pipeline.run(session, runs=Path(scratch) / "runs")
         seconds = time.perf_counter() - begun
-    return Measured(seconds, memory.peak, result.accounts[-1].rows_out)
-
-
-class _PeakMemory:
-    """Looks, while it is entered, at how much memory the executors and their workers have."""
-
-    def __enter__(self) -> _PeakMemory:
-        self.peak = 0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._ended.wait(0.5):
-            self.peak = max(self.peak, sum(map(_own_bytes, psutil.Process().children(recursive=True))))
-
-
-def _own_bytes(process: psutil.Process) -> int:
-    try:
-        memory = process.memory_info()
-    except psutil.Error:
-        return 0
-    return int(memory.rss - memory.shared)
+    return Measured(seconds, memory.whole, result.accounts[-1].rows_out)
 
 
 @dataclass(frozen=True)

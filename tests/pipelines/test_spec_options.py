@@ -51,6 +51,7 @@ NEEDED: dict[str, dict[str, object]] = {
     "step.count_tokens": {"tokenizer": "acme/encoder"},
     "step.decontaminate": {"evaluation": "/data"},
     "step.flagged_words": {"words": ["bad"]},
+    "step.keywords": {"words": ["good"]},
     "step.group_split": {"column": "author"},
     "step.join_table": {"path": "/data", "on": ["a"]},
     "step.map_labels": {"mapping": {"a": "b"}},

@@ -58,8 +58,11 @@ def test_rows_are_counted_by_step_with_the_reasons() -> None:
         StepAccount("split", 1000, 5, 998, {"b": 4, "a": 3, "never": 0}),
     ]
 
+    accounts[1].count({"phone": 1, "email": 2100}, {})
+
     lines = shown(Finished(accounts=accounts))
 
+    assert "Counted split: email 2,100, phone 1" in lines
     assert "csv 1,000 – 1,000 –" in lines
     assert "split 1,000 5 998 7 a 3, b 4" in lines
 

@@ -42,7 +42,7 @@ class Clusters:
 def cluster(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yield `CLUSTERS` of pairs, which are two columns of ids; must be given all pairs, in one task.
 
-    Holds the ids that are in pairs in memory, and nothing else: a pair of a thousand texts or so.
+    Holds in memory the ids of texts that have a pair, and nothing else: some 200 bytes for each such text.
     """
     clusters = Clusters()
     for batch in batches:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from connectors.files.paths import PathOption, local_path
+from connectors.files.paths import PathOption
 from connectors.source import TEXT
-from pipelines.errors import StepError
 from pipelines.steps.quality.verdicts import Verdicts
+from pipelines.steps.quality.word_list import word_list
 from pipelines.steps.step import Outcome, RowStep
 from pipelines.steps.word_count import count_words
-
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 
 
 class FlaggedWords(RowStep):
@@ -56,53 +48,17 @@ class FlaggedWords(RowStep):
         Raises:
             StepError: the file cannot be read, or there is no word in it.
         """
-        found = _expressions(self.words, self.file)
+        flagged = word_list(self.name, self.words, self.file)
         texts = batch.column(TEXT).cast(pa.string())
-        # RE2, which knows no looking ahead, finds the texts that may have one, in one pass for all words.
-        suspects = np.flatnonzero(pc.match_substring_regex(texts, found.screen, ignore_case=True))
         verdicts = Verdicts(batch.num_rows)
-        if not len(suspects):
+        suspects = dict(flagged.found(texts))
+        if not suspects:
             return verdicts.outcome(batch)
-        words = np.asarray(count_words(texts.take(pa.array(suspects))))
-        for row, size in zip(suspects, words, strict=True):
-            flagged = found.exact.findall(texts[row].as_py())
-            if flagged and len(flagged) > self.max_share * max(int(size), 1):
-                verdicts.add_one(RULE, row, f"{flagged[0]} ({len(flagged)})")
+        sizes = np.asarray(count_words(texts.take(pa.array(list(suspects)))))
+        for (row, found), size in zip(suspects.items(), sizes, strict=True):
+            if len(found) > self.max_share * max(int(size), 1):
+                verdicts.add_one(RULE, row, f"{flagged.words[found[0]]} ({len(found)})")
         return verdicts.outcome(batch)
 
 
 RULE = "flagged_words"
-
-
-class _Expressions:
-    """What finds the words: quickly, perhaps too often; and exactly."""
-
-    def __init__(self, words: Sequence[str]) -> None:
-        # The longest first, so that a phrase goes before the word that it begins with.
-        ordered = sorted(set(words), key=lambda word: (-len(word), word))
-        self.screen = "|".join(re.escape(word) for word in ordered)
-        bounded = (
-            re.escape(word) if _UNSPACED.search(word) else rf"(?<!\w){re.escape(word)}(?!\w)" for word in ordered
-        )
-        self.exact = re.compile("|".join(bounded), re.IGNORECASE)
-
-
-def _by_itself(word: str) -> str:
-    escaped = re.escape(word)
-    return escaped if _UNSPACED.search(word) else rf"(?<!\w){escaped}(?!\w)"
-
-
-@lru_cache(maxsize=8)
-def _expressions(words: tuple[str, ...], file: str | None) -> _Expressions:
-    return _Expressions([*(word.strip() for word in words if word.strip()), *(_read(file) if file else ())])
-
-
-def _read(file: str) -> list[str]:
-    try:
-        lines = Path(local_path(file)).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StepError(f"flagged_words: the file {file} cannot be read: {error}") from None
-    found = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    if not found:
-        raise StepError(f"flagged_words: there is no word in the file {file}; write one on each line")
-    return found

@@ -93,12 +93,9 @@ class GopherRepetition(RowStep):
         words = split_words(texts, self.language)
         for n, most in self.max_top_ngrams:
             found.above(f"top_{n}_gram", in_commonest_ngram(words, n) / characters, most)
-        suspects = np.flatnonzero(self._suspect(words, characters) & found.open)
-        of_suspects = words.take(suspects)
+        suspects = self._suspect(words, characters) & found.open
         for n, most in self.max_duplicate_ngrams:
-            share = np.zeros(batch.num_rows)
-            share[suspects] = in_repeated_ngrams(of_suspects, n) / characters[suspects]
-            found.above(f"duplicate_{n}_grams", share, most)
+            found.above(f"duplicate_{n}_grams", in_repeated_ngrams(words, n, suspects & found.open) / characters, most)
         return found.outcome(batch)
 
     def _suspect(self, words: Words, characters: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from pipelines.errors import StepError
 from pipelines.steps.pieces import PieceDivider
+
+if TYPE_CHECKING:
+    from pipelines.steps.quality.ngrams import Ngrams
 
 Language = Literal["en", "zh"]
 """The languages whose words are told apart: English by an expression, Chinese by a dictionary."""
@@ -89,8 +92,8 @@ class Words:
         return np.concatenate(([0], np.cumsum(self.lengths[self.codes])))
 
     @cached_property
-    def hashes(self) -> dict[int, NDArray[np.uint64]]:
-        """Room for hashes of the words from each on, by how many words; see `pipelines.steps.quality.ngrams`."""
+    def ngrams(self) -> dict[int, Ngrams]:
+        """Room for what is known of the n-grams, by n; see `pipelines.steps.quality.ngrams`."""
         return {}
 
     def matching(self, expression: str) -> NDArray[np.bool_]:
@@ -110,13 +113,6 @@ class Words:
         texts = np.searchsorted(self.offsets, at, side="right") - 1
         pairs = np.unique(texts * len(wanted) + numbers[at])
         return np.bincount(pairs // max(len(wanted), 1), minlength=len(self.per_text))
-
-    def take(self, texts: NDArray[np.int64]) -> Words:
-        """Return the words of some of the texts."""
-        counts = self.per_text[texts]
-        ends = np.concatenate(([0], np.cumsum(counts)))
-        places = np.repeat(self.offsets[texts] - ends[:-1], counts) + np.arange(ends[-1])
-        return Words(self.vocabulary, self.codes[places], ends)
 
 
 def split_words(texts: pa.Array, language: Language) -> Words:

@@ -27,6 +27,7 @@ NAMES = [
     "GopherRepetition",
     "GroupSplit",
     "JoinTable",
+    "Keywords",
     "Length",
     "Lowercase",
     "MapLabels",

@@ -10,6 +10,7 @@ from pipelines.errors import StepError
 from pipelines.steps.deduplicate_near import DeduplicateNear
 from pipelines.steps.minhash.near_pairs import near_pairs
 from pipelines.steps.minhash.signatures import Bands
+from tests.benchmarks.memory import watched
 from tests.pipelines.steps.minhash.near_copies import near_copy, prose
 from tests.pipelines.steps.minhash.test_signatures import similarity
 
@@ -111,6 +112,9 @@ def test_twenty_thousand_near_copies_end_in_one_cluster(spark: SparkSession) -> 
         rows.append((f"{number:05d}", " ".join(changed)))
     frame = spark.createDataFrame(rows, "row_id string, text string").repartition(8)
     marked = DeduplicateNear(keep="first").apply(frame)
-    found = marked.groupBy("duplicate_cluster", "_rejected_rule").count().collect()
+    with watched() as memory:
+        found = marked.groupBy("duplicate_cluster", "_rejected_rule").count().collect()
     counts = {(row["duplicate_cluster"], row["_rejected_rule"]): row["count"] for row in found}
     assert counts == {("00000", None): 1, ("00000", "near_duplicate"): 19_999}
+    # The texts are 45 MB; all pairs of them would be 1 TB.
+    assert memory.whole_above < 1.5e9, memory.above

@@ -66,7 +66,7 @@ def test_a_share_of_the_words_may_be_flagged() -> None:
 def test_words_are_escaped_and_phrases_go_before_their_beginnings() -> None:
     step = FlaggedWords(words=("a.b", "c++", "new", "new york"))
     assert judged(step, "axb", "a.b", "c++", "c+") == [None, "flagged_words", "flagged_words", None]
-    assert rules_of(applied(step, ["in New York"]))["a"][1] == "New York (1)"
+    assert rules_of(applied(step, ["in New York"]))["a"][1] == "new york (1)"
 
 
 def test_words_come_from_a_file(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -34,7 +33,6 @@ def test_chinese() -> None:
     first, second = in_full(words)
     assert first == ["我", "来到", "北京", "清华大学", "。"]
     assert second[-1] == "大厦"
-    assert in_full(words.take(np.array([1, 1]))) == [second, second]
 
 
 def test_figures_of_texts_are_those_of_their_words() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from pipelines.steps import (
     Chunk,
     CountTokens,
+    Keywords,
     NgramFeatures,
     RowStep,
     SegmentChinese,
@@ -108,12 +110,24 @@ def test_features_are_scikit_learns() -> None:
     assert all(row == sorted(row) for row in indices.to_pylist())
 
 
+def test_keywords_are_counted_where_they_stand_by_themselves(tmp_path: Path) -> None:
+    file = tmp_path / "more.txt"
+    file.write_text("# of the other list\nmarket share\n坏\n", encoding="utf-8")
+    step = Keywords(words=("market", "cat", "market"), file=str(file))
+    texts = ["The Market, a market share and cats.", "", "坏坏 Cat", "cat-like concatenation"]
+    kept = applied(step, texts).kept
+    assert kept.column("keyword_counts").to_pylist() == [[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 2], [0, 1, 0, 0]]
+    with pytest.raises(ValidationError, match="no word to look for"):
+        Keywords(words=(" ",))
+
+
 STEPS = [
     SplitSentences(),
     SegmentChinese(),
     Tokenize(tokenizer=ENCODER),
     CountTokens(tokenizer=ENCODER),
     Chunk(size=2),
+    Keywords(words=("one",)),
     NgramFeatures(),
 ]
 
