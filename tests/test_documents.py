@@ -46,7 +46,7 @@ def namespace_of(code: str) -> dict[str, object]:
 
 
 def test_the_readme_s_pipeline_is_the_example_s() -> None:
-    (code,) = python_blocks(README)
+    code = python_blocks(README)[0]
     assert namespace_of(code)["news"] == load(ROOT / "pipelines/examples/news_topics.yaml")
 
 
