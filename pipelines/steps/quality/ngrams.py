@@ -119,8 +119,7 @@ def _repeated(words: Words, n: int) -> Ngrams:
     """Return the n-grams that come again, and keep them with the words, as longer ones are found among them."""
     known = words.ngrams
     if n not in known:
-        shorter = max((length for length in known if length < n), default=0)
-        known[n] = _longer(words, known[n - 1], n) if shorter == n - 1 and n > 1 else _of_all(words, n)
+        known[n] = _longer(words, known[n - 1], n) if n - 1 in known else _of_all(words, n)
     return known[n]
 
 
