@@ -86,9 +86,11 @@ class DeduplicateNear(TableStep):
         clusters = map_in_arrow(pairs.repartition(1), cluster, arrow_to_spark_schema(CLUSTERS))
         order = [sql.startswith(ROW_ID, sql.lit(EARLIER)).desc(), sql.col(_BEST).desc_nulls_last()]
         if self.keep == "longest":
-            order.append(sql.length(TEXT).desc())
+            order.append(sql.col(_LENGTH).desc())
         together = Window.partitionBy("cluster")
-        found = texts.join(clusters, texts[ROW_ID] == clusters["member"]).select(
+        # Their lengths are told beforehand, so that no text is shuffled for them.
+        ranked = texts.select(ROW_ID, _BEST, sql.length(TEXT).alias(_LENGTH))
+        found = ranked.join(clusters, ranked[ROW_ID] == clusters["member"]).select(
             "member",
             sql.col("cluster").alias(CLUSTER),
             sql.count("*").over(together).alias(CLUSTER_SIZE),
@@ -118,4 +120,4 @@ class DeduplicateNear(TableStep):
 EARLIER = "earlier:"
 """What the ids of an earlier corpus's texts begin with."""
 
-_KEPT, _BEST = "_kept_row_id", "_near_best"
+_KEPT, _BEST, _LENGTH = "_kept_row_id", "_near_best", "_near_length"

@@ -47,13 +47,13 @@ def corpus_of(path: Path, sizes: list[int]) -> JsonLines:
 
 @pytest.mark.parametrize("step", [Deduplicate(), Sql(query="SELECT * FROM rows")], ids=["told by a look", "by a count"])
 def test_documents_of_a_megabyte_come_from_spark_by_the_few(session: Session, tmp_path: Path, step: TableStep) -> None:
-    source = corpus_of(tmp_path / "corpus.jsonl", [MEGABYTE] * 80)
+    source = corpus_of(tmp_path / "corpus.jsonl", [MEGABYTE] * 40)
     before = session.spark.conf.get(SETTING)
     steps = [step, ArrowFunction(function=what_came)]
     sink = JsonLinesSink(path=str(tmp_path / "out"))
     Pipeline(name="wide", source=source, steps=steps, sink=sink).run(session, runs=tmp_path / "runs")
     came = told(tmp_path / "out")
-    assert [length for length, _, _ in came] == [MEGABYTE] * 80
+    assert [length for length, _, _ in came] == [MEGABYTE] * 40
     assert max(whole for _, whole, _ in came) < 2 * BATCH_BYTES
     assert session.spark.conf.get(SETTING) == before
 

@@ -116,5 +116,5 @@ def test_twenty_thousand_near_copies_end_in_one_cluster(spark: SparkSession) -> 
         found = marked.groupBy("duplicate_cluster", "_rejected_rule").count().collect()
     counts = {(row["duplicate_cluster"], row["_rejected_rule"]): row["count"] for row in found}
     assert counts == {("00000", None): 1, ("00000", "near_duplicate"): 19_999}
-    # The texts are 45 MB; all pairs of them would be 1 TB.
-    assert memory.whole_above < 1.5e9, memory.above
+    # Of that, 1 GiB is the executor's heap. The texts are 45 MB; all pairs of them would be 1 TB.
+    assert memory.whole_above < 2.5e9, memory.above
