@@ -28,7 +28,8 @@ class DetectLanguage(RowStep):
     The language is found offline by py3langid, a naive Bayes model of byte sequences over 139 languages (Lui and
     Baldwin 2012), in the first `max_characters` of a text. Of a text in two languages it is that of the greater part.
     A text of fewer than `min_letters` letters is ``und``, undetermined, with a confidence
-    of 0. Chinese is ``zh``, in either script, Japanese ``ja`` and Korean ``ko``.
+    of 0. Chinese is ``zh``, in either script, Japanese ``ja`` and Korean ``ko``. Texts of fewer than 50 characters are
+    told less surely: some Chinese ones are taken for ``wuu`` or ``yue``, which `candidates` can leave out.
 
     Where `keep` names languages, texts of others are rejected under ``other_language``, and those of these that are
     less sure than `min_confidence` under ``unsure_language``.

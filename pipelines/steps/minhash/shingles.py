@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipelines.steps.hashing import mixed
 from pipelines.steps.pieces import PieceDivider
 
 # Han, kana, Thai, Lao, Khmer and Burmese letters, one by one; of other scripts, runs of letters and digits.
@@ -22,9 +23,6 @@ _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
-
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-"""An odd number whose bits look random: 2^64 over the golden ratio (Knuth, The Art of Computer Programming, 6.4)."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +56,6 @@ def shingle(texts: pa.Array, size: int) -> Shingles:
         at = np.where(starts + place < limits, starts + place, len(codes))
         hashes = mixed(hashes + of_word[at])
     return Shingles(hashes, np.concatenate(([0], np.cumsum(counts))))
-
-
-def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return numbers that look random, one for each; the same for the same."""
-    values = (values + np.uint64(1)) * _MULTIPLIER
-    return values ^ (values >> np.uint64(29))
 
 
 _DIVIDER = PieceDivider(_WORD.findall)

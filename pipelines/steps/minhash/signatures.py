@@ -13,7 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.steps.minhash.shingles import Shingles, mixed
+from pipelines.steps.hashing import mixed
+from pipelines.steps.minhash.shingles import Shingles
 
 _CHUNK = 16_384
 """How many shingles are hashed at once: they stay in a core's cache while all functions go over them."""

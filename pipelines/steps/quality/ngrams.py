@@ -12,10 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipelines.steps.hashing import mixed
 from pipelines.steps.quality.words import Words
-
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-"""An odd number whose bits look random: 2^64 over the golden ratio (Knuth, The Art of Computer Programming, 6.4)."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +125,9 @@ def _of_all(words: Words, n: int) -> Ngrams:
     """Find them among all n-grams, by 64-bit hashes: two that differ share one once in 10^19 pairs."""
     text = words.text_of_each
     starts = np.flatnonzero(text[: len(text) - n + 1] == text[n - 1 :]) if len(text) >= n else np.zeros(0, np.int64)
-    hashes = _mixed(text.astype(np.uint64))
+    hashes = mixed(text.astype(np.uint64))
     for length in range(n):
-        hashes = _mixed(hashes[: len(words.codes) - length] + words.codes[length:].astype(np.uint64))
+        hashes = mixed(hashes[: len(words.codes) - length] + words.codes[length:].astype(np.uint64))
     return _among(words, starts, hashes[starts])
 
 
@@ -147,8 +145,3 @@ def _among(words: Words, starts: NDArray[np.int64], keys: NDArray[np.uint64] | N
     numbers = np.asarray(pa.array(keys).dictionary_encode().indices, np.int32)
     repeated = np.bincount(numbers)[numbers] > 1 if numbers.size else np.zeros(0, bool)
     return Ngrams(starts[repeated], words.text_of_each[starts[repeated]], numbers[repeated])
-
-
-def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    values = (values + np.uint64(1)) * _MULTIPLIER
-    return values ^ (values >> np.uint64(29))
