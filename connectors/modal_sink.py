@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Collection
 from typing import Literal
 
 from pydantic import model_validator
 from typing_extensions import Self
 
-from connectors.errors import SinkError
+from connectors.errors import SinkError, SinkExistsError
 from connectors.sink import Sink
 from connectors.source import ROW_ID
 
@@ -45,13 +46,26 @@ class ModalSink(Sink):
 
 
 class KeyedSink(ModalSink):
-    """A sink that tells rows apart by keys, for the mode ``merge``.
+    """A table that tells rows apart by keys, for the mode ``merge``.
 
     Attributes:
         keys: the columns that tell rows apart, for ``merge``.
     """
 
     keys: tuple[str, ...] = (ROW_ID,)
+
+    @abstractmethod
+    def holding_rows(self) -> str | None:
+        """Return what the table is called in a message if it holds rows, and None if it does not or is not there.
+
+        Raises:
+            SinkError: it cannot be asked.
+        """
+
+    def check(self) -> None:
+        """Refuse a table that holds rows where the mode is ``error``; see `Sink.check`."""
+        if self.mode == "error" and (table := self.holding_rows()) is not None:
+            raise holds_rows(table)
 
     @model_validator(mode="after")
     def _has_keys(self) -> Self:
@@ -70,3 +84,11 @@ class KeyedSink(ModalSink):
             raise SinkError(
                 f"there is no column {missing[0]!r} to merge by; there is: {', '.join(columns)}; name others in 'keys'"
             )
+
+
+def holds_rows(table: str) -> SinkExistsError:
+    """Return what to raise where the mode ``error`` meets a table with rows; `table` says which, for a person."""
+    return SinkExistsError(
+        f"{table} holds rows; choose another one, or set mode: overwrite to replace them, append to add to them, or "
+        "merge to replace those with the same keys"
+    )

@@ -56,6 +56,16 @@ class Sink(BaseModel, ABC):
         """
         return identity_of(self, type(self).model_fields if self.identity_options is None else self.identity_options)
 
+    def check(self) -> None:
+        """Find what would make `begin` fail, as far as it can be known without the rows; changes nothing.
+
+        It is called in the driver before anything slow starts. By default it looks at nothing.
+
+        Raises:
+            SinkExistsError: the target holds data and the mode forbids touching it.
+            SinkError: the target cannot be reached.
+        """
+
     @abstractmethod
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
         """Prepare to stage rows of `schema`; called before any `write`.

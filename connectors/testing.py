@@ -211,6 +211,19 @@ class SinkContract:
         sink.commit("one", receipts, "cursor")
         assert self.seen(sink) == ["row:1", "row:2", "row:3"]
 
+    def test_a_check_changes_nothing_and_refuses_no_more_than_begin(self, sink: Sink) -> None:
+        sink.check()
+        sink.begin("one", self.schema)
+        receipts = write(sink, "one", [self.rows(1)])
+        sink.check()
+        sink.commit("one", receipts)
+        try:
+            sink.check()
+        except SinkError:
+            with pytest.raises(SinkError):
+                sink.begin("two", self.schema)
+        assert self.seen(sink) == ["row:1"]
+
     def test_knows_which_commits_have_happened(self, sink: Sink) -> None:
         assert not sink.is_committed("one")
         sink.begin("one", self.schema)

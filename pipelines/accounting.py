@@ -35,6 +35,17 @@ class Rejection:
     position: int = 0
 
 
+@dataclass(frozen=True)
+class Example(Rejection):
+    """A rejected row as people are shown it: personal data that the pipeline takes out is taken out of this, too.
+
+    Attributes:
+        text: the beginning of its text, as the step was given it; empty where there is none.
+    """
+
+    text: str = ""
+
+
 @dataclass
 class StepAccount:
     """The rows of one step (or of the source, which takes in what it read), over all successful attempts.
@@ -47,7 +58,7 @@ class StepAccount:
         rejected: rows that it did not keep, by rule.
         seconds: time spent in it, summed over tasks (not wall time); 0 where Spark ran it by itself.
         bytes_out: size of what it gave on, in Arrow's memory layout.
-        examples: up to `MAX_EXAMPLES` rejections for each rule.
+        examples: up to `MAX_EXAMPLES` rejected rows for each rule.
         counts: how often it did what it counts, by what that is called, e.g. ``email``.
         samples: up to `MAX_EXAMPLES` places where it did so, by the same.
         distributions: how the rows that it gave on are spread, see `pipelines.distributions`; of the source and of the
@@ -61,7 +72,7 @@ class StepAccount:
     rejected: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     bytes_out: int = 0
-    examples: dict[str, list[Rejection]] = field(default_factory=dict)
+    examples: dict[str, list[Example]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     samples: dict[str, list[str]] = field(default_factory=dict)
     distributions: dict[str, Distribution] = field(default_factory=dict)

@@ -82,6 +82,6 @@ class _FirstBatch:
     feed: ReadSource
 
     def __call__(self, batches: Batches) -> Batches:
-        for batch in self.feed.rows(batches, StepAccount(self.feed.name), lambda _: None):
+        for batch in self.feed.rows(batches, StepAccount(self.feed.name), lambda *_: None):
             yield pa.RecordBatch.from_arrays([[batch.num_rows], [batch.nbytes]], schema=_LOOK)
             return

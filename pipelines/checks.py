@@ -43,7 +43,8 @@ def check_before_start(
         SpecError: the run trains, and a step could not be written into the bundle.
         SchemaDriftError: the columns are not those that were agreed on.
         StepError: a step cannot take the columns that it would get.
-        ConnectorError: the source is not there, is empty, or lacks a column that was asked for.
+        ConnectorError: the source is not there, is empty, or lacks a column that was asked for; or the sink's target
+            cannot be reached, or holds data that it must not touch.
         TrainingError: the trainer's encoder is not there.
     """
     if data is not None and pipeline.source is not None:
@@ -64,6 +65,9 @@ def check_before_start(
         _check_increments(pipeline)
     if isinstance(pipeline.source, PartitionedSource):
         _check_source(pipeline, pipeline.source, agreement, faults)
+    if pipeline.sink is not None:
+        with _found("sink", faults):
+            pipeline.sink.check()
     if pipeline.train is not None:
         with _found("", faults):
             _check_split(pipeline)

@@ -7,7 +7,6 @@ decided in `main` alone, and no traceback is ever shown: the run's log has it.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 from rich.console import Console
@@ -32,6 +31,9 @@ from pipelines.cli_runs import app as runs_app
 from pipelines.cli_state import app as state_app
 from pipelines.errors import PipelineError, SpecError
 from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from pipelines.pipeline import Pipeline
 
 
 class _InterruptedError(Exception):
@@ -81,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt_once)
     # For module:function in a spec. Behind all others, so that nothing here hides what is installed.
-    sys.path.append(os.getcwd())
+    _look_for_modules_in(Path.cwd())
     try:
         app(arguments)
     except SpecError as error:
@@ -127,9 +129,8 @@ def run(
     """Run a pipeline and say where the report is."""
     from pipelines.progress import show_progress
     from pipelines.runner import run as run_pipeline
-    from pipelines.spec import load
 
-    pipeline = load(spec, changes or ())
+    pipeline = _load(spec, changes)
     if pipeline.train is None and pipeline.sink is None:
         raise SpecError(f"{spec}: a spec that is run needs train: or sink:, else its rows go nowhere")
     with _about(spec), show_progress() as listener:
@@ -140,9 +141,8 @@ def run(
 def plan(spec: SpecArgument, changes: SetOption = None, runs: RunsOption = Path("runs")) -> None:
     """Show what a run would do, and start nothing."""
     from pipelines.plan import describe_plan
-    from pipelines.spec import load
 
-    pipeline = load(spec, changes or ())
+    pipeline = _load(spec, changes)
     with _about(spec):
         table = describe_plan(pipeline, runs)
     console().print(table)
@@ -163,9 +163,8 @@ def preview(
     from pipelines.agreed_schema import Agreement
     from pipelines.preview import preview as look
     from pipelines.preview import preview_table
-    from pipelines.spec import load
 
-    pipeline = load(spec, changes or ())
+    pipeline = _load(spec, changes)
     out = console()
     with _about(spec):
         agreement = Agreement.of(pipeline, runs, lambda text: out.print(text, highlight=False))
@@ -178,9 +177,7 @@ def preview(
 @app.command()
 def validate(spec: SpecArgument, changes: SetOption = None) -> None:
     """Check a spec and list all its faults with their lines."""
-    from pipelines.spec import load
-
-    pipeline = load(spec, changes or ())
+    pipeline = _load(spec, changes)
     typer.echo(f"{spec}: {pipeline.name} is a valid pipeline ({pipeline.spec_hash[:12]})")
 
 
@@ -243,6 +240,19 @@ def _interrupt_once(signal_number: int, frame: FrameType | None) -> None:
 
 def _ignore_signal(signal_number: int, frame: FrameType | None) -> None:
     """Do nothing; unlike SIG_IGN, this is not inherited by the processes that are started."""
+
+
+def _look_for_modules_in(directory: Path) -> None:
+    if str(directory) not in sys.path:
+        sys.path.append(str(directory))
+
+
+def _load(spec: Path, changes: Sequence[str] | None) -> Pipeline:
+    """Return the pipeline of a spec, whose functions may be beside it, too."""
+    from pipelines.spec import load
+
+    _look_for_modules_in(spec.absolute().parent)
+    return load(spec, changes or ())
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from pipelines.batch_rows import BatchRows, width_of_frame, width_of_source
 from pipelines.block_files import BlockFiles
 from pipelines.commits import Commits
 from pipelines.errors import LawError
+from pipelines.excerpts import Excerpts
 from pipelines.handoff import land
 from pipelines.landing import current_task
 from pipelines.pass_plan import PlannedPass, columns_wanted, plan_passes, source_name
@@ -75,6 +76,7 @@ class Etl:
         self._since = since
         self._agreement = agreement
         self._source = source
+        self._excerpts = Excerpts(tuple(steps))
         self._passes = plan_passes(source_name(source if isinstance(source, Source) else None), steps)
         self._accounts: Accumulator[PassAccounts] = spark.sparkContext.accumulator({}, MergeAccounts())
         self._cached: list[DataFrame] = []
@@ -207,7 +209,7 @@ class Etl:
                 frame, schema = _without_unread(frame, schema, planned)
             for _, step in planned.steps:
                 schema = step.output_schema(schema)
-            this = _LastPass(frame, schema, number, feed, planned, self._accounts)
+            this = _LastPass(frame, schema, number, feed, planned, self._accounts, self._excerpts)
             if planned.then is None:
                 return this
             name, table_step = planned.then
@@ -242,10 +244,11 @@ class _LastPass:
     feed: Feed
     planned: PlannedPass
     accounts: Accumulator[PassAccounts]
+    excerpts: Excerpts
 
     def ending(self, end: End) -> Pass:
         """Return the pass with `end` at its end."""
-        return Pass(self.number, self.feed, self.planned.steps, end, self.accounts)
+        return Pass(self.number, self.feed, self.planned.steps, end, self.accounts, self.excerpts)
 
     def into_spark(self) -> DataFrame:
         """Return the frame of its rows, in Spark."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import pyarrow as pa
@@ -31,6 +32,7 @@ from connectors.source import (
 from connectors.spark import read_partitions
 from pipelines.accounting import MAX_EXAMPLES, Rejection, StepAccount
 from pipelines.distributions import measure, merge
+from pipelines.excerpts import Excerpts
 from pipelines.steps.kernel import run_step
 from pipelines.steps.step import REASON, REJECTED_RULE, REJECTED_VALUE, Outcome, RowStep
 
@@ -84,6 +86,7 @@ class MergeAccounts(AccumulatorParam[PassAccounts]):
 class _Tally:
     """The account of one partition while its pass runs."""
 
+    excerpts: Excerpts
     accounts: list[StepAccount] = field(default_factory=list)
     rejected: list[pa.RecordBatch] = field(default_factory=list)
 
@@ -92,17 +95,21 @@ class _Tally:
         self.accounts.append(account)
         return account
 
-    def reject(self, account: StepAccount, rows: list[Rejection]) -> None:
+    def reject(self, account: StepAccount, rows: list[Rejection], batch: pa.RecordBatch | None) -> None:
         for row in rows:
             account.rejected[row.rule] = account.rejected.get(row.rule, 0) + 1
             examples = account.examples.setdefault(row.rule, [])
             if len(examples) < MAX_EXAMPLES:
-                examples.append(row)
+                examples.append(self.excerpts.example(row, batch))
         if rows:
             self.rejected.append(pa.RecordBatch.from_pylist([vars(row) for row in rows], schema=REJECTIONS))
 
     def close(self) -> PassAccount:
         return PassAccount(self.accounts, _compress(self.rejected))
+
+
+Reject = Callable[[list[Rejection], pa.RecordBatch | None], None]
+"""Takes rejected rows, and a batch that they are among where there is one."""
 
 
 class Feed(Protocol):
@@ -112,7 +119,7 @@ class Feed(Protocol):
     def name(self) -> str:
         """The name that its rows are counted under."""
 
-    def rows(self, batches: Batches, account: StepAccount, reject: Callable[[list[Rejection]], None]) -> Batches:
+    def rows(self, batches: Batches, account: StepAccount, reject: Reject) -> Batches:
         """Yield the rows to keep, count all of them in `account`, and hand the others to `reject`."""
 
 
@@ -137,12 +144,12 @@ class ReadSource:
     name: str
     columns: tuple[str, ...] | None = None
 
-    def rows(self, batches: Batches, account: StepAccount, reject: Callable[[list[Rejection]], None]) -> Batches:
+    def rows(self, batches: Batches, account: StepAccount, reject: Reject) -> Batches:
         """Yield what the source reads; its malformed rows are rejected under their own rules."""
         for item in read_partitions(self.source, batches):
             if isinstance(item, BadRow):
                 account.rows_in += 1
-                reject([_of_bad_row(item, self.name)])
+                reject([_of_bad_row(item, self.name)], None)
             else:
                 account.rows_in += item.num_rows
                 yield item if self.columns is None else item.select(list(self.columns))
@@ -160,7 +167,7 @@ class NumberRows:
     name: str
     labelled: bool = False
 
-    def rows(self, batches: Batches, account: StepAccount, reject: Callable[[list[Rejection]], None]) -> Batches:
+    def rows(self, batches: Batches, account: StepAccount, reject: Reject) -> Batches:
         """Yield the rows with a ``row_id``, a string: their own, or else made of partition and position."""
         partition, position = _partition(), 0
         for batch in batches:
@@ -176,14 +183,12 @@ class NumberRows:
                 batch = self._without_nulls(batch, column, reject)
             yield batch
 
-    def _without_nulls(
-        self, batch: pa.RecordBatch, column: str, reject: Callable[[list[Rejection]], None]
-    ) -> pa.RecordBatch:
+    def _without_nulls(self, batch: pa.RecordBatch, column: str, reject: Reject) -> pa.RecordBatch:
         if column not in batch.schema.names or not batch.column(column).null_count:
             return batch
         nulls = pc.is_null(batch.column(column))
         ids = batch.column(ROW_ID).filter(nulls).to_pylist()
-        reject([Rejection(row, self.name, f"null_{column}", "", f"the {column} is null") for row in ids])
+        reject([Rejection(row, self.name, f"null_{column}", "", f"the {column} is null") for row in ids], batch)
         return batch.filter(pc.invert(nulls))
 
 
@@ -193,7 +198,7 @@ class TakeMarkedOff:
 
     name: str
 
-    def rows(self, batches: Batches, account: StepAccount, reject: Callable[[list[Rejection]], None]) -> Batches:
+    def rows(self, batches: Batches, account: StepAccount, reject: Reject) -> Batches:
         """Yield the unmarked rows, without the marks; how many went in is known to the pass before."""
         for batch in batches:
             if REJECTED_RULE not in batch.schema.names:
@@ -202,7 +207,8 @@ class TakeMarkedOff:
             rules = batch.column(REJECTED_RULE)
             marked = pc.is_valid(rules)
             if pc.any(marked).as_py():
-                reject(self._rejections(batch.filter(marked)))
+                off = batch.filter(marked)
+                reject(self._rejections(off), off)
             yield batch.filter(pc.invert(marked)).drop_columns(
                 [name for name in (REJECTED_RULE, REJECTED_VALUE) if name in batch.schema.names]
             )
@@ -242,6 +248,7 @@ class Pass:
         steps: the row steps, each with the name that it is counted under.
         end: where its rows go.
         accounts: where its account goes; None keeps none.
+        excerpts: makes the examples of rejected rows.
     """
 
     number: int
@@ -249,10 +256,11 @@ class Pass:
     steps: tuple[tuple[str, RowStep], ...]
     end: End
     accounts: Accumulator[PassAccounts] | None
+    excerpts: Excerpts
 
     def __call__(self, batches: Batches) -> Batches:
         """Run the pass over one partition."""
-        tally = _Tally()
+        tally = _Tally(self.excerpts)
         # Accounts are opened here and not in the generators, which begin their work last to first.
         rows = _fed(self.feed, batches, tally.open(self.feed.name), tally)
         if self.number == 0:
@@ -275,7 +283,7 @@ def read_rejections(account: PassAccount) -> Iterator[Rejection]:
 
 
 def _fed(feed: Feed, batches: Batches, account: StepAccount, tally: _Tally) -> Batches:
-    rows = iter(feed.rows(batches, account, lambda rejected: tally.reject(account, rejected)))
+    rows = iter(feed.rows(batches, account, partial(tally.reject, account)))
     while True:
         begun = time.perf_counter()
         batch = next(rows, None)
@@ -298,7 +306,7 @@ def _stepped(name: str, step: RowStep, batches: Batches, account: StepAccount, t
         account.created += max(0, outcome.kept.num_rows + outcome.rejected.num_rows - batch.num_rows)
         account.bytes_out += outcome.kept.nbytes
         account.count(outcome.counts, outcome.samples)
-        tally.reject(account, _of_outcome(outcome, name))
+        tally.reject(account, _of_outcome(outcome, name), batch)
         if outcome.kept.num_rows:
             yield from _sized(outcome.kept)
 

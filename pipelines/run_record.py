@@ -29,6 +29,7 @@ from typing import Literal
 import psutil
 
 from pipelines.accounting import StepAccount
+from pipelines.distributions import in_order
 from pipelines.durable_file import replace_file, sync_directory
 from pipelines.errors import RunRecordError
 from pipelines.installed import installed_versions
@@ -243,7 +244,9 @@ def account_data(account: StepAccount) -> dict[str, object]:
         "examples": {rule: [asdict(one) for one in some] for rule, some in account.examples.items()},
         "counts": dict(account.counts),
         "samples": {name: list(some) for name, some in account.samples.items()},
-        "distributions": {name: dict(one) for name, one in account.distributions.items()},
+        "distributions": {
+            name: {value: one[value] for value in in_order(name, one)} for name, one in account.distributions.items()
+        },
     }
 
 

@@ -23,6 +23,7 @@ from pipelines import load
 from pipelines.cli import app, main
 from pipelines.connector_package import new_package
 from pipelines.plugins import SINK, SOURCE, Registry
+from pipelines.spec import parse
 from pipelines.steps.kernel import run_step
 from tests.connectors.json_server import JsonServer, serving
 
@@ -48,6 +49,11 @@ def namespace_of(code: str) -> dict[str, object]:
 def test_the_readme_s_pipeline_is_the_example_s() -> None:
     code = python_blocks(README)[0]
     assert namespace_of(code)["news"] == load(ROOT / "pipelines/examples/news_topics.yaml")
+
+
+def test_the_readme_s_corpus_is_the_same_in_yaml() -> None:
+    [spec] = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+    assert namespace_of(python_blocks(README)[1])["corpus"] == parse(spec, base_directory=Path.cwd())
 
 
 def test_the_readme_s_first_command_names_an_example_that_is_there() -> None:

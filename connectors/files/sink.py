@@ -40,6 +40,10 @@ class FileSink(ModalSink):
     def open(self, stream: BinaryIO, schema: pa.Schema) -> AbstractContextManager[Callable[[pa.Table], None]]:
         """Return a context manager that yields what appends rows of `schema` to a file, and completes it at its end."""
 
+    def check(self) -> None:
+        """Refuse a directory that holds data where the mode is ``error``; see `Sink.check`."""
+        self._target().check()
+
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
         """Prepare to stage; see `Sink.begin`."""
         self._target().begin(commit_id, schema)

@@ -66,6 +66,11 @@ class FileTarget:
                 self._check_target(schema, manifests)
             self.directory.write(f"{_staging(commit_id)}/{_SCHEMA}", schema.serialize().to_pybytes())
 
+    def check(self) -> None:
+        """Refuse a directory that holds data where the mode is ``error``; see `Sink.check`."""
+        with self.directory.faults():
+            self._refuse(self._present())
+
     def write(
         self,
         commit_id: str,
@@ -144,14 +149,10 @@ class FileTarget:
 
     def _check_target(self, schema: pa.Schema, manifests: Sequence[Manifest]) -> None:
         shown = self.directory.shown
-        present = [name for name in self.directory.names() if not name.startswith((".", "_"))]
+        present = self._present()
         ours = {file.name for manifest in manifests for file in manifest.files}
         foreign = [name for name in present if name not in ours]
-        if present and self.mode == "error":
-            raise SinkExistsError(
-                f"{shown} holds data ({present[0]}, {len(present)} entries in all); choose another "
-                "directory, or set mode: overwrite to replace it or mode: append to add to it"
-            )
+        self._refuse(present)
         if foreign and self.mode == "overwrite":
             raise SinkError(
                 f"{shown} holds {foreign[0]!r}, which no sink has written, so it will not be overwritten; "
@@ -165,6 +166,16 @@ class FileTarget:
                     "on; choose a directory of its own for the data, or rename that file"
                 )
             self._check_same_columns(present, schema, manifests)
+
+    def _present(self) -> list[str]:
+        return [name for name in self.directory.names() if not name.startswith((".", "_"))]
+
+    def _refuse(self, present: Sequence[str]) -> None:
+        if present and self.mode == "error":
+            raise SinkExistsError(
+                f"{self.directory.shown} holds data ({present[0]}, {len(present)} entries in all); choose another "
+                "directory, or set mode: overwrite to replace it or mode: append to add to it"
+            )
 
     def _check_same_columns(self, present: Sequence[str], schema: pa.Schema, manifests: Sequence[Manifest]) -> None:
         shown = self.directory.shown

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from connectors.errors import SinkError, SinkExistsError
-from connectors.modal_sink import KeyedSink
+from connectors.errors import SinkError
+from connectors.modal_sink import KeyedSink, holds_rows
 from connectors.postgres.database import Database, DatabaseOptions, identifier, table_name
 from connectors.postgres.types import postgres_type
 from connectors.sink import Receipt
@@ -37,6 +37,11 @@ class PostgresSink(DatabaseOptions, KeyedSink):
     identity_options: ClassVar[tuple[str, ...]] = ("host", "port", "database", "table")
 
     table: str
+
+    def holding_rows(self) -> str | None:
+        """Ask the server; see `KeyedSink.holding_rows`."""
+        with self.connected(SinkError) as database:
+            return self._shown() if self._columns(database) and self._has_rows(database) else None
 
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
         """Make the target and the table of commits where they are not there; see `Sink.begin`."""
@@ -102,15 +107,7 @@ class PostgresSink(DatabaseOptions, KeyedSink):
 
     def _prepare(self, database: Database, columns: dict[str, str]) -> None:
         """Make the target, or see to it that the one that is there can take the rows."""
-        schema, table = table_name(self.table)
-        there = {
-            name
-            for (name,) in database.rows(
-                "SELECT column_name::text FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2",
-                schema,
-                table,
-            )
-        }
+        there = self._columns(database)
         if not there:
             listed = [f"{identifier(name)} {kind}" for name, kind in columns.items()]
             if self.mode == "merge":
@@ -125,11 +122,19 @@ class PostgresSink(DatabaseOptions, KeyedSink):
             )
         for name in new:
             database.run(f"ALTER TABLE {self._target()} ADD COLUMN {identifier(name)} {columns[name]}")
-        if self.mode == "error" and database.rows(f"SELECT EXISTS (SELECT FROM {self._target()})")[0][0]:
-            raise SinkExistsError(
-                f"the table {self.table} at {self.place()} holds rows; choose another one, or set mode: overwrite to "
-                "replace them, append to add to them, or merge to replace those with the same keys"
-            )
+        if self.mode == "error" and self._has_rows(database):
+            raise holds_rows(self._shown())
+
+    def _columns(self, database: Database) -> set[str]:
+        """Return the names of the target's columns; none where there is no such table."""
+        named = "SELECT column_name::text FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2"
+        return {name for (name,) in database.rows(named, *table_name(self.table))}
+
+    def _has_rows(self, database: Database) -> bool:
+        return bool(database.rows(f"SELECT EXISTS (SELECT FROM {self._target()})")[0][0])
+
+    def _shown(self) -> str:
+        return f"the table {self.table} at {self.place()}"
 
     def _require(self, database: Database, commit_id: str, staged: Sequence[str]) -> None:
         """See to it that all that was staged is there, and holds no key twice.

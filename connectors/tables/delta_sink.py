@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from connectors.errors import SinkError, SinkExistsError
-from connectors.modal_sink import KeyedSink
+from connectors.errors import SinkError
+from connectors.modal_sink import KeyedSink, holds_rows
 from connectors.object_store.store_options import places
 from connectors.sink import Receipt
 from connectors.tables.delta_table import DeltaOptions, stored_schema, table_schema
@@ -49,6 +49,11 @@ class DeltaTableSink(DeltaOptions, KeyedSink):
     def identity(self) -> dict[str, object]:
         """Return the table's name, and which storage it is in; see `Sink.identity`."""
         return super().identity() | places(self.storage_options)
+
+    def holding_rows(self) -> str | None:
+        """Look into the table's newest version; see `KeyedSink.holding_rows`."""
+        there = self.has_table(SinkError) and self.open_table(SinkError).file_uris()
+        return self._shown() if there else None
 
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
         """Make the table where it is not there, and the commit's directory; see `Sink.begin`."""
@@ -123,10 +128,10 @@ class DeltaTableSink(DeltaOptions, KeyedSink):
                     f"{column.type}; convert it, or write to another table"
                 )
         if self.mode == "error" and not _has(table, commit_id) and table.file_uris():
-            raise SinkExistsError(
-                f"the Delta table {self.path} holds rows; choose another one, or set mode: overwrite to replace them, "
-                "append to add to them, or merge to replace those with the same keys"
-            )
+            raise holds_rows(self._shown())
+
+    def _shown(self) -> str:
+        return f"the Delta table {self.path}"
 
     def _publish(
         self,

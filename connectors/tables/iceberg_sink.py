@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
-from connectors.errors import SinkError, SinkExistsError
-from connectors.modal_sink import KeyedSink
+from connectors.errors import SinkError
+from connectors.modal_sink import KeyedSink, holds_rows
 from connectors.object_store.store_options import places
 from connectors.sink import Receipt
 from connectors.tables.iceberg_table import IcebergOptions, arrow_schema, filesystem_of, stored_schema
@@ -47,6 +47,12 @@ class IcebergTableSink(IcebergOptions, KeyedSink):
     def identity(self) -> dict[str, object]:
         """Return the table's name, and which storage it is in; see `Sink.identity`."""
         return super().identity() | places(self.properties)
+
+    def holding_rows(self) -> str | None:
+        """Look into the table's snapshot; see `KeyedSink.holding_rows`."""
+        with self.opened(SinkError) as catalog:
+            there = self.has_table(catalog, SinkError) and _holds_files(self.load_table(catalog, SinkError))
+            return self._shown() if there else None
 
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
         """Make the table where it is not there, and the commit's directory; see `Sink.begin`."""
@@ -112,6 +118,9 @@ class IcebergTableSink(IcebergOptions, KeyedSink):
                 if not _has(table, commit_id):
                     self._staging(table, commit_id).clear()
 
+    def _shown(self) -> str:
+        return f"the Iceberg table {self.table}"
+
     def _check_target(self, table: Table, commit_id: str, columns: pa.Schema) -> None:
         there = {column.name: column for column in stored_schema(arrow_schema(table.schema()))}
         lacking = [field.name for field in table.schema().fields if field.name not in columns.names]
@@ -135,10 +144,7 @@ class IcebergTableSink(IcebergOptions, KeyedSink):
                     f"rows {column.type}; convert it, or write to another table"
                 )
         if self.mode == "error" and not _has(table, commit_id) and _holds_files(table):
-            raise SinkExistsError(
-                f"the Iceberg table {self.table} holds rows; choose another one, or set mode: overwrite to replace "
-                "them, append to add to them, or merge to replace those with the same keys"
-            )
+            raise holds_rows(self._shown())
 
     def _publish(self, table: Table, commit_id: str, cursor: str | None, files: Sequence[StagedFile]) -> None:
         """Change the table once, so that it holds the rows of the files and names the commit, or not at all.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 
 from connectors.arrow_types import plain_type
-from connectors.errors import SinkError, SinkExistsError
-from connectors.modal_sink import KeyedSink
+from connectors.errors import SinkError
+from connectors.modal_sink import KeyedSink, holds_rows
 from connectors.object_store.store_options import places
 from connectors.sink import Receipt, cast_rows
 from connectors.tables.lance_table import LanceOptions
@@ -51,6 +51,14 @@ class LanceTableSink(LanceOptions, KeyedSink):
         """Return the table's name, and which storage it is in; see `Sink.identity`."""
         return super().identity() | places(self.storage_options)
 
+    def holding_rows(self) -> str | None:
+        """Look into the table's newest version; see `KeyedSink.holding_rows`."""
+        table = self.find_table(SinkError)
+        if table is None:
+            return None
+        with self.faults(SinkError):
+            return self._shown() if table.count_rows() else None
+
     def begin(self, commit_id: str, schema: pa.Schema) -> None:
         """Make the table where it is not there, and clear what an earlier try has left; see `Sink.begin`."""
         columns = pa.schema([pa.field(one.name, plain_type(one.type)) for one in schema])
@@ -59,10 +67,7 @@ class LanceTableSink(LanceOptions, KeyedSink):
         committed = self._has(table, commit_id)
         self._check_target(table, columns)
         if self.mode == "error" and not committed and table.count_rows():
-            raise SinkExistsError(
-                f"the Lance table {self.path} holds rows; choose another one, or set mode: overwrite to replace them, "
-                "append to add to them, or merge to replace those with the same keys"
-            )
+            raise holds_rows(self._shown())
         if not committed:
             self._clear(table, commit_id)
 
@@ -120,6 +125,9 @@ class LanceTableSink(LanceOptions, KeyedSink):
         table = self.find_table(SinkError)
         if table is not None and not self._has(table, commit_id):
             self._clear(table, commit_id)
+
+    def _shown(self) -> str:
+        return f"the Lance table {self.path}"
 
     def _made(self, columns: pa.Schema) -> lance.LanceDataset:
         library = self.library(SinkError)

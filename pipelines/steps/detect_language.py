@@ -19,6 +19,9 @@ from pipelines.steps.step import Outcome, RowStep
 UNKNOWN = "und"
 """The language of a text that is too short to tell: undetermined, as ISO 639-2 calls it."""
 
+_ZH, _CHINESE = "zh", frozenset({"wuu", "yue"})
+"""Chinese, and the languages known by themselves that ISO 639-3 has as members of it (the macrolanguage ``zho``)."""
+
 _LETTER = r"\p{L}"
 
 
@@ -28,11 +31,13 @@ class DetectLanguage(RowStep):
     The language is found offline by py3langid, a naive Bayes model of byte sequences over 139 languages (Lui and
     Baldwin 2012), in the first `max_characters` of a text. Of a text in two languages it is that of the greater part.
     A text of fewer than `min_letters` letters is ``und``, undetermined, with a confidence
-    of 0. Chinese is ``zh``, in either script, Japanese ``ja`` and Korean ``ko``. Texts of fewer than 50 characters are
-    told less surely: some Chinese ones are taken for ``wuu`` or ``yue``, which `candidates` can leave out.
+    of 0. Japanese is ``ja``, Korean ``ko``, and Chinese is ``zh`` in either script: Wu (``wuu``) and Cantonese
+    (``yue``), which short texts of Chinese are easily taken for, count as Chinese as they do in ISO 639-3, unless
+    `keep` or `candidates` names them. Texts of fewer than 50 characters are told less surely.
 
-    Where `keep` names languages, texts of others are rejected under ``other_language``, and those of these that are
-    less sure than `min_confidence` under ``unsure_language``.
+    Where `keep` names languages, texts of others are rejected under ``other_language``, those of these that are
+    less sure than `min_confidence` under ``unsure_language``, and those that are too short to tell under
+    ``too_few_letters``.
 
     Attributes:
         keep: codes of languages, ISO 639-1 where there is one; empty keeps all.
@@ -64,7 +69,7 @@ class DetectLanguage(RowStep):
         """
         heads = pc.utf8_slice_codeunits(batch.column(TEXT).cast(pa.string()), 0, self.max_characters)
         letters = np.asarray(pc.count_substring_regex(heads, _LETTER), np.int64)
-        classify = classifier(self.candidates)
+        classify = classifier(self.candidates, one_chinese=_CHINESE.isdisjoint({*self.keep, *self.candidates}))
         found = [
             classify(text) if enough else (UNKNOWN, 0.0)
             for text, enough in zip(heads.to_pylist(), letters >= self.min_letters, strict=True)
@@ -74,6 +79,8 @@ class DetectLanguage(RowStep):
         told = with_column(with_column(batch, self.column, languages), self.confidence_column, confidences)
         verdicts = Verdicts(batch.num_rows)
         if self.keep:
+            if UNKNOWN not in self.keep:
+                verdicts.below("too_few_letters", letters, self.min_letters)
             kept = pc.is_in(languages, value_set=pa.array(self.keep, pa.string()))
             verdicts.add("other_language", ~np.asarray(kept), np.array([language for language, _ in found], object))
             verdicts.below("unsure_language", confidences.to_numpy(), self.min_confidence)
@@ -81,8 +88,12 @@ class DetectLanguage(RowStep):
 
 
 @lru_cache(maxsize=8)
-def classifier(candidates: tuple[str, ...]) -> Callable[[str], tuple[str, float]]:
+def classifier(candidates: tuple[str, ...], *, one_chinese: bool) -> Callable[[str], tuple[str, float]]:
     """Return what tells the language of a text, and how sure that is; loads the model, in a few tenths of a second.
+
+    Args:
+        candidates: the languages that a text can be in; empty is all.
+        one_chinese: whether the languages that are Chinese are told as one, as sure as they are together.
 
     Raises:
         StepError: py3langid is not installed, or knows no language of a code.
@@ -98,5 +109,11 @@ def classifier(candidates: tuple[str, ...]) -> Callable[[str], tuple[str, float]
         raise StepError(f"no language is known by {', '.join(unknown)}; known: {', '.join(sorted(identifier.labels))}")
     if candidates:
         identifier.set_languages(candidates)
-    classify: Callable[[str], tuple[str, float]] = identifier.classify
+
+    def classify(text: str) -> tuple[str, float]:
+        ranking: list[tuple[str, float]] = identifier.rank(text)
+        if one_chinese and ranking[0][0] in (_ZH, *_CHINESE):
+            return _ZH, sum(confidence for code, confidence in ranking if code in (_ZH, *_CHINESE))
+        return ranking[0]
+
     return classify

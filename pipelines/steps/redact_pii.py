@@ -40,7 +40,8 @@ class RedactPii(RowStep):
     - ``name``, where a `name_model` is given: names of people, as that model takes them to be, by Presidio. No form
       tells a name, so these are found as well as the model is good, and at its pace.
 
-    What a step before it rejects goes into the quarantine as it came, so it had better be the first one.
+    What a step before it rejects goes into the quarantine as it came, so it had better be the first one; the report
+    shows it redacted.
 
     Attributes:
         kinds: which to look for.
@@ -83,6 +84,11 @@ class RedactPii(RowStep):
         replaced = pc.replace_with_mask(texts, pa.array(mask), pa.array(redacted, pa.string()))
         samples = _samples((texts[row].as_py(), claims) for row, claims in sorted(found.items()))
         return replace(Outcome.keep(with_texts(batch, replaced)), counts=counts, samples=samples)
+
+    def redact(self, text: str) -> str:
+        """Return the text without what is personal; with a placeholder where rows are rejected for it."""
+        step = self.model_copy(update={"replace_with": "placeholder"}) if self.replace_with == "reject" else self
+        return step._redacted(text, self._found(pa.array([text], pa.string())).get(0, ()))
 
     def _found(self, texts: pa.Array) -> dict[int, list[tuple[Span, str]]]:
         """Return what is found in which text, in the order of the text; no two places overlap."""

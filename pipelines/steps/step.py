@@ -91,6 +91,13 @@ class Step(BaseModel, ABC):
         """What the step is called in counts and reasons: its class's name in snake_case."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(self).__name__).lower()
 
+    def redact(self, text: str) -> str:
+        """Return a text as people may be shown it, where another step rejected its row; by default as it is.
+
+        A step that takes out of all texts what nobody is to read takes it out here, too.
+        """
+        return text
+
 
 class RowStep(Step):
     """A step that looks at each row by itself: an Arrow kernel, free of Spark and Ray.

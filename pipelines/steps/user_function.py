@@ -68,7 +68,7 @@ def _imported(name: str) -> Function:
     except Exception as error:
         raise ValueError(
             f"{name!r}: importing {module_name} failed with {type(error).__name__}: {error}; the module must "
-            "be installed, or in the directory that the command is run from"
+            "be installed, or beside the spec, or in the directory that the command is run from"
         ) from error
     for part in path.split("."):
         if not hasattr(found, part):

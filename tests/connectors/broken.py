@@ -304,6 +304,12 @@ class ForgetsItsCommits(Tray):
         return self.staging(commit_id).exists()
 
 
+class RefusesBeforehandWhatItWouldTake(Tray):
+    def check(self) -> None:
+        if list(self.shown.glob("*.json")):
+            raise SinkError(f"{self.shown} holds rows")
+
+
 class AbortClearsNothing(Tray):
     def abort(self, commit_id: str) -> None:
         return None

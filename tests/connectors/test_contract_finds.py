@@ -35,6 +35,7 @@ SINKS: dict[type[broken.Tray], str] = {
     broken.KeepsHalfAWrite: "test_a_failed_write_leaves_nothing_to_see",
     broken.PublishesEveryAttempt: "test_publishes_one_attempt_of_several",
     broken.CommitsTwice: "test_committing_again_changes_nothing",
+    broken.RefusesBeforehandWhatItWouldTake: "test_a_check_changes_nothing_and_refuses_no_more_than_begin",
     broken.ForgetsItsCommits: "test_knows_which_commits_have_happened",
     broken.AbortClearsNothing: "test_abort_clears_what_was_staged_and_may_be_repeated",
     broken.AbortUndoesACommit: "test_abort_does_not_undo_a_commit",

@@ -323,6 +323,8 @@ class TestWriting:
         _write(sink, "one", [("a", "1")])
         with pytest.raises(SinkExistsError, match="mode: overwrite"):
             sink.begin("two", SCHEMA)
+        with pytest.raises(SinkExistsError, match="mode: overwrite"):
+            sink.check()
         appending = DeltaTableSink(path=sink.path, mode="append")
         _write(appending, "three", [("b", "2")])
         assert _rows(sink) == [("a", "1"), ("b", "2")]

@@ -60,6 +60,8 @@ class TestModes:
         _put(ParquetSink(path=str(directory)), "one", ("a",))
         with pytest.raises(SinkExistsError, match=r"holds data.*mode: overwrite.*mode: append"):
             ParquetSink(path=str(directory)).begin("two", SCHEMA)
+        with pytest.raises(SinkExistsError, match=r"holds data"):
+            ParquetSink(path=str(directory)).check()
         assert _texts(directory) == ["a"]
 
     def test_error_accepts_the_commit_that_it_already_has(self, directory: Path) -> None:

@@ -378,6 +378,8 @@ class TestWriting:
         sink = write("error", "one", [("a", "1")])
         with pytest.raises(SinkExistsError, match="mode: overwrite"):
             sink.begin("two", ROW_SCHEMA)
+        with pytest.raises(SinkExistsError, match="mode: overwrite"):
+            sink.check()
         write("append", "three", [("b", "2")])
         assert _rows(catalog) == [("a", "1"), ("b", "2")]
         write("overwrite", "four", [("c", "3")])

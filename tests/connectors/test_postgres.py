@@ -353,6 +353,8 @@ class TestWriting:
         _write(PostgresSink(**options), "one", [("a", "1")])
         with pytest.raises(SinkExistsError, match="mode: overwrite"):
             PostgresSink(**options).begin("two", SCHEMA)
+        with pytest.raises(SinkExistsError, match="mode: overwrite"):
+            PostgresSink(**options).check()
         _write(PostgresSink(**options, mode="append"), "three", [("b", "2")])
         assert _table(server, "out") == [("a", "1"), ("b", "2")]
         _write(PostgresSink(**options, mode="append").replacing(), "four", [("c", "3")])

@@ -63,6 +63,12 @@ def test_planted_personal_data_is_found_nowhere(
         sink = JsonLinesSink(path=str(tmp_path / "out" / way))
         source = JsonLines(path=str(corpus))
         results[way] = Pipeline(name=way, source=source, steps=steps, sink=sink).run(session, runs=runs)
+    early = Pipeline(
+        name="early",
+        source=JsonLines(path=str(corpus)),
+        steps=[FlaggedWords(words=("thanks",)), Deduplicate(), Length(min=60), DeduplicateNear(), RedactPii()],
+        sink=JsonLinesSink(path=str(tmp_path / "out" / "early")),
+    ).run(session, runs=runs)
     failing = Pipeline(
         name="failing",
         source=JsonLines(path=str(corpus)),
@@ -91,6 +97,11 @@ def test_planted_personal_data_is_found_nowhere(
     found = {way: results[way].accounts[1] for way in ways}
     assert found["reject"].rejected == {"personal_data": len(texts) * 2}
     assert sum(found["hash"].counts.values()) == len(texts) * 2
+    # What is rejected before it is redacted is shown redacted.
+    shown = [one.text for account in early.accounts for some in account.examples.values() for one in some]
+    assert any("<EMAIL>" in text for text in shown)
+    assert all(shown)
+    assert {rule for account in early.accounts for rule in account.examples} >= {"flagged_words", "duplicate"}
     assert results["hash"].accounts[2].rejected == {"flagged_words": len(DATA) * 2}
 
 

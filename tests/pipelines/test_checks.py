@@ -163,6 +163,16 @@ def test_a_step_that_cannot_go_into_the_bundle_is_refused() -> None:
     assert "steps[0].function" in str(error)
 
 
+def test_a_sink_that_holds_data_is_refused_where_its_mode_says_so(tmp_path: Path) -> None:
+    (tmp_path / "part-0.parquet").write_bytes(b"")
+    error = refused(source=ROWS, sink=ParquetSink(path=str(tmp_path)))
+    assert str(error).startswith(f"sink: {tmp_path} holds data (part-0.parquet, 1 entries in all); choose another")
+    assert passes(Pipeline(name="x", source=ROWS, sink=ParquetSink(path=str(tmp_path), mode="overwrite")))
+    assert [one.name for one in tmp_path.iterdir()] == ["part-0.parquet"]
+    assert passes(Pipeline(name="x", source=ROWS, sink=ParquetSink(path=str(tmp_path / "new"))))
+    assert not (tmp_path / "new").exists()
+
+
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     error = refused(source=TextFolder(path=str(tmp_path)), steps=(Split(test=0.0),), train=Unready())
 

@@ -146,6 +146,15 @@ class TestValidate:
         assert ended.code == 2
         assert "does not exist; did you mean 'spec.yaml'?" in ended.error
 
+    def test_a_function_is_found_beside_the_spec(self, headrace: Command, write: Callable[[str], Path]) -> None:
+        step = "{type: python_row, function: beside_the_spec:kept}"
+        spec = write(ETL.replace("[normalize_text]", f"[{step}]"))
+        assert "beside the spec" in headrace("validate", spec).error
+
+        (spec.parent / "beside_the_spec.py").write_text("def kept(row):\n    return row\n")
+        ended = headrace("validate", spec)
+        assert (ended.code, ended.error) == (0, "")
+
     def test_overrides_count(self, headrace: Command, write: Callable[[str], Path]) -> None:
         spec = write(ETL)
 

@@ -22,7 +22,7 @@ def test_rows_without_a_text_are_rejected_and_without_a_label_where_it_is_needed
 ) -> None:
     account, rejected = StepAccount("data"), list[Rejection]()
 
-    [batch] = NumberRows("data", labelled).rows([ROWS], account, rejected.extend)
+    [batch] = NumberRows("data", labelled).rows([ROWS], account, lambda rows, _: rejected.extend(rows))
 
     assert batch.column("text").to_pylist() == kept
     assert [(row.rule, row.row_id) for row in rejected] == [*zip(rules, ("0:1", "0:2"), strict=False)]
@@ -32,6 +32,6 @@ def test_rows_without_a_text_are_rejected_and_without_a_label_where_it_is_needed
 def test_ids_that_rows_have_are_kept() -> None:
     named = pa.RecordBatch.from_pylist([{"row_id": 7, "text": "one"}, {"row_id": None, "text": "two"}])
 
-    [batch] = NumberRows("data").rows([named], StepAccount("data"), lambda rows: None)
+    [batch] = NumberRows("data").rows([named], StepAccount("data"), lambda rows, _: None)
 
     assert batch.column("row_id").to_pylist() == ["7", "0:1"]

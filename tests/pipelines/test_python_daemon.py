@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
+import os
 import socket
 import sys
 import time
+import weakref
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader
@@ -17,7 +20,7 @@ import pyspark
 import pytest
 from pyspark.sql import SparkSession
 
-from pipelines.python_daemon import AcknowledgedReads, leave_out, pyspark_archives
+from pipelines.python_daemon import AcknowledgedReads, LongLived, leave_out, pyspark_archives
 
 HOME = Path(pyspark.__file__).parent
 ZIP = str(HOME / "python" / "lib" / "pyspark.zip")
@@ -69,6 +72,44 @@ def test_what_is_left_unread_and_the_connection_outlive_the_reader() -> None:
         assert [ours.recv(1), ours.recv(1)] == [b"b", b"c"]
 
 
+class Node:
+    """Refers to itself, so that it takes a collection to be rid of it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture
+def _thawed() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("_thawed")
+class TestLongLived:
+    def test_what_takes_no_time_to_look_through_stays_in_sight(self) -> None:
+        LongLived(seconds=60).collect()
+        assert gc.get_freeze_count() == 0
+
+    def test_what_takes_long_is_set_aside_and_garbage_is_not(self) -> None:
+        kept, gone = Node(), weakref.ref(Node())
+        LongLived(seconds=0).collect()
+        assert gone() is None
+        assert kept not in gc.get_objects()
+
+    def test_what_becomes_garbage_later_is_found_in_the_end(self) -> None:
+        long_lived = LongLived(seconds=0, times=3)
+        kept = Node()
+        later = weakref.ref(kept)
+        long_lived.collect()
+        del kept
+        long_lived.collect()
+        long_lived.collect()
+        assert later() is not None
+        long_lived.collect()
+        assert later() is None
+
+
 def _connection() -> tuple[socket.socket, socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         one = socket.create_connection(server.getsockname())
@@ -107,6 +148,25 @@ def test_the_workers_acknowledge_at_once(spark: SparkSession) -> None:
         yield type(frame.f_locals["infile"].raw).__name__
 
     assert spark.sparkContext.parallelize(range(2), 2).mapPartitions(look).collect() == ["AcknowledgedReads"] * 2
+
+
+@pytest.mark.spark
+def test_what_tasks_keep_is_looked_through_once(spark: SparkSession) -> None:
+    def look(rows: Iterable[object]) -> Iterator[tuple[int, int, float]]:
+        list(rows)
+        keep = vars(sys).setdefault("_kept_by_a_test", [])
+        keep or keep.extend([] for _ in range(300_000))
+        begun = time.process_time()
+        gc.collect()
+        yield os.getpid(), gc.get_freeze_count(), time.process_time() - begun
+
+    found = spark.sparkContext.parallelize(range(8), 8).mapPartitions(look).collect()
+    counts: dict[int, list[tuple[int, float]]] = {}
+    for process, count, seconds in found:
+        counts.setdefault(process, []).append((count, seconds))
+    for first, *others in counts.values():
+        assert all(count > first[0] + 300_000 and seconds < 0.02 for count, seconds in others)
+    assert any(len(of_one) > 1 for of_one in counts.values())
 
 
 @pytest.mark.spark

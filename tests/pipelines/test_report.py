@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.accounting import Rejection, StepAccount
+from pipelines.accounting import Example, StepAccount
 from pipelines.report import ReportContent, judge, report_data, report_html, write_report
 from pipelines.run_record import StageTime
 from training.baselines import Baseline
@@ -55,7 +55,7 @@ def baseline(name: str, scores: Evaluation, sampled: bool = False) -> Baseline:
 
 
 def content(scores: Evaluation | None = None, baselines: Sequence[Baseline] = ()) -> ReportContent:
-    rejection = Rejection("a:3", "word_count", "too_few_words", "hm", "1 word", "a.csv", 4)
+    rejection = Example("a:3", "word_count", "too_few_words", "hm", "1 word", "a.csv", 4, text="No more to say.")
     return ReportContent(
         pipeline="reviews",
         run_id="20250304T050607Z-a1b2c3",
@@ -182,7 +182,7 @@ def test_the_page_shows_rows_by_step_and_rejections_with_examples() -> None:
     text = text_of(report_html(content()))
 
     assert "word_count 1,234 – 1,200 34" in text
-    assert "word_count too_few_words 34 a:3 · a.csv:4 hm 1 word" in text
+    assert "word_count too_few_words 34 a:3 · a.csv:4 hm 1 word No more to say." in text
 
 
 def test_an_etl_run_has_rows_times_and_spec_but_no_metrics() -> None:
@@ -208,7 +208,7 @@ def test_classes_are_named_in_html_in_their_own_script() -> None:
 
 def test_every_text_of_the_users_is_escaped() -> None:
     mistake = Mistake(ATTACK, ATTACK, ATTACK, ATTACK, 0.9)
-    rejection = Rejection(ATTACK, ATTACK, ATTACK, ATTACK, ATTACK, ATTACK, 1)
+    rejection = Example(ATTACK, ATTACK, ATTACK, ATTACK, ATTACK, ATTACK, 1, ATTACK)
     scores = evaluation([[4, 1], [0, 5]], [ATTACK, '" onload="x'], [mistake])
     page = report_html(
         replace(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.accounting import Rejection, StepAccount
+from pipelines.accounting import Example, StepAccount
 from pipelines.errors import RunRecordError
 from pipelines.run_record import RunRecord
 
@@ -80,7 +80,7 @@ def test_a_stage_that_fails_keeps_its_time_and_the_kind_of_error(tmp_path: Path,
 
 def test_the_end_records_rows_by_rule_metrics_and_places(tmp_path: Path) -> None:
     run = create(tmp_path)
-    rejection = Rejection("a:3", "word_count", "too_few_words", "hm")
+    rejection = Example("a:3", "word_count", "too_few_words", "hm")
     account = StepAccount("word_count", 10, 0, 9, {"too_few_words": 1}, 0.5, 400, {"too_few_words": [rejection]})
 
     run.finish(

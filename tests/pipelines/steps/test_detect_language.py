@@ -59,7 +59,26 @@ def test_other_languages_are_rejected_by_name() -> None:
     kept, other, short = detected(DetectLanguage(keep=("en",)), ENGLISH[0], GERMAN[0], "")
     assert kept["language"] == "en"
     assert (other["rule"], other["value"]) == ("other_language", "de")
-    assert (short["rule"], short["value"]) == ("other_language", "und")
+    assert (short["rule"], short["value"]) == ("too_few_letters", "0")
+
+
+def test_what_is_too_short_to_tell_is_kept_if_asked() -> None:
+    [found] = detected(DetectLanguage(keep=("en", "und"), min_confidence=0), "ok")
+    assert found["language"] == "und"
+
+
+@pytest.mark.parametrize("text", ["酒店位置好，交通方便。早餐一般", "價錢合理，服務好", "送餐特别快，态度也好。辛苦啦"])
+def test_short_texts_of_chinese_are_chinese(text: str) -> None:
+    [found] = detected(DetectLanguage(keep=("zh",)), text)
+    assert found["language"] == "zh"
+    assert float(str(found["language_confidence"])) > 0.95
+
+
+def test_cantonese_is_told_by_itself_where_it_is_named() -> None:
+    text = "佢哋喺香港住咗好耐，唔係好鍾意食嘢。"
+    assert [row["language"] for row in detected(DetectLanguage(), text)] == ["zh"]
+    assert [row["language"] for row in detected(DetectLanguage(keep=("yue",), min_confidence=0), text)] == ["yue"]
+    assert [row["language"] for row in detected(DetectLanguage(candidates=("yue", "en")), text)] == ["yue"]
 
 
 def test_what_is_not_sure_enough_is_rejected() -> None:
