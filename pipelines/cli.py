@@ -1,4 +1,4 @@
-"""The command line: ``headrace run|plan|preview|validate|schema|predict|runs|connector|state|doctor``.
+"""The command line: ``headrace run|plan|preview|validate|schema|predict|runs|connector|step|state|doctor``.
 
 Exit codes: 0 done, 1 failed or interrupted, 2 wrong usage or a wrong spec. What an error means for the exit code is
 decided in `main` alone, and no traceback is ever shown: the run's log has it.
@@ -29,6 +29,7 @@ from pipelines.cli_connector import app as connector_app
 from pipelines.cli_console import DONE, FAILED, WRONG, RunsOption, console
 from pipelines.cli_runs import app as runs_app
 from pipelines.cli_state import app as state_app
+from pipelines.cli_step import app as step_app
 from pipelines.errors import PipelineError, SpecError
 from training.errors import TrainingError
 
@@ -65,6 +66,7 @@ app = typer.Typer(
 )
 app.add_typer(runs_app, name="runs")
 app.add_typer(connector_app, name="connector")
+app.add_typer(step_app, name="step")
 app.add_typer(state_app, name="state")
 
 SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="The pipeline's YAML file.")]

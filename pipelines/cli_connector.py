@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.cli_console import FAILED, console
+from pipelines.cli_console import FAILED, console, options_table
 from pipelines.errors import PipelineError, SpecError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def show_connector(name: NameArgument) -> None:
     """Show the options of a source, a sink, or both."""
     for kind, connector in _find(name):
         console().print(f"[bold]{kind.name} {escape(name)}[/bold]  {connector.__module__}:{connector.__qualname__}")
-        console().print(_options(connector))
+        console().print(options_table(connector))
 
 
 @app.command("new")
@@ -136,16 +136,3 @@ def _find(name: str) -> list[tuple[Kind, type[BaseModel]]]:
         raise failure
     found = [(kind, registry.find(kind, name)) for kind in (SOURCE, SINK) if name in registry.names(kind)]
     return found or [(SOURCE, registry.find(SOURCE, name))]
-
-
-def _options(connector: type[BaseModel]) -> Table:
-    from pipelines.spec_schema import option_texts
-
-    texts = option_texts(connector)
-    table = Table(box=None, pad_edge=False)
-    for title in ("option", "default", "what it is"):
-        table.add_column(title, overflow="fold")
-    for name, field in connector.model_fields.items():
-        default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
-        table.add_row(name, escape(default), escape(texts.get(name, "")))
-    return table

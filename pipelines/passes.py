@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -95,7 +95,10 @@ class _Tally:
         self.accounts.append(account)
         return account
 
-    def reject(self, account: StepAccount, rows: list[Rejection], batch: pa.RecordBatch | None) -> None:
+    def reject(
+        self, account: StepAccount, rows: list[Rejection], batch: pa.RecordBatch | None, *, by_id: bool = False
+    ) -> None:
+        rows = rows if by_id else self.excerpts.redacted(rows)
         for row in rows:
             account.rejected[row.rule] = account.rejected.get(row.rule, 0) + 1
             examples = account.examples.setdefault(row.rule, [])
@@ -118,6 +121,10 @@ class Feed(Protocol):
     @property
     def name(self) -> str:
         """The name that its rows are counted under."""
+
+    @property
+    def rejects_by_id(self) -> bool:
+        """Whether the values that it rejects rows with are ids of others, and no pieces of texts."""
 
     def rows(self, batches: Batches, account: StepAccount, reject: Reject) -> Batches:
         """Yield the rows to keep, count all of them in `account`, and hand the others to `reject`."""
@@ -143,6 +150,7 @@ class ReadSource:
     source: PartitionedSource
     name: str
     columns: tuple[str, ...] | None = None
+    rejects_by_id: ClassVar[bool] = False
 
     def rows(self, batches: Batches, account: StepAccount, reject: Reject) -> Batches:
         """Yield what the source reads; its malformed rows are rejected under their own rules."""
@@ -166,6 +174,7 @@ class NumberRows:
 
     name: str
     labelled: bool = False
+    rejects_by_id: ClassVar[bool] = False
 
     def rows(self, batches: Batches, account: StepAccount, reject: Reject) -> Batches:
         """Yield the rows with a ``row_id``, a string: their own, or else made of partition and position."""
@@ -197,6 +206,7 @@ class TakeMarkedOff:
     """Feeds a pass with what a table step gave out: takes the rows that it marked off, and accounts for them."""
 
     name: str
+    rejects_by_id: ClassVar[bool] = True
 
     def rows(self, batches: Batches, account: StepAccount, reject: Reject) -> Batches:
         """Yield the unmarked rows, without the marks; how many went in is known to the pass before."""
@@ -283,7 +293,7 @@ def read_rejections(account: PassAccount) -> Iterator[Rejection]:
 
 
 def _fed(feed: Feed, batches: Batches, account: StepAccount, tally: _Tally) -> Batches:
-    rows = iter(feed.rows(batches, account, partial(tally.reject, account)))
+    rows = iter(feed.rows(batches, account, partial(tally.reject, account, by_id=feed.rejects_by_id)))
     while True:
         begun = time.perf_counter()
         batch = next(rows, None)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from pipelines.accounting import StepAccount
 from pipelines.run_record import StageTime
+from pipelines.summary import print_summary
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
     from training.baselines import Baseline
     from training.evaluation import Evaluation
     from training.trainer import Epoch
+
+_WIDTH = 100
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,6 +65,12 @@ class Result:
         figures = "".join(f", {name} {value:.4g}" for name, value in self.metrics.items())
         rows = f"{self.accounts[-1].rows_out} rows, {self.rejected} rejected" if self.accounts else "no rows"
         return f"<Result of {self.pipeline} {self.run_id}: {rows}{figures}; report: {self.report}>"
+
+    def __str__(self) -> str:
+        """Return the summary that a run ends with, as text."""
+        console = Console(file=StringIO(), width=_WIDTH, force_jupyter=False)
+        print_summary(console, self)
+        return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -40,8 +40,8 @@ class RedactPii(RowStep):
     - ``name``, where a `name_model` is given: names of people, as that model takes them to be, by Presidio. No form
       tells a name, so these are found as well as the model is good, and at its pace.
 
-    What a step before it rejects goes into the quarantine as it came, so it had better be the first one; the report
-    shows it redacted.
+    What steps before it and the source reject is redacted in the quarantine and in the report, too, but for the values
+    that table steps give, which are ids of rows.
 
     Attributes:
         kinds: which to look for.
@@ -78,17 +78,13 @@ class RedactPii(RowStep):
             rules = [RULE if row in found else None for row in range(len(texts))]
             rejected = Outcome.mark(batch, pa.array(rules, pa.string()), pa.array(kinds))
             return replace(rejected, counts=counts)
-        mask = np.zeros(len(texts), bool)
-        mask[list(found)] = True
-        redacted = [self._redacted(texts[row].as_py(), claims) for row, claims in sorted(found.items())]
-        replaced = pc.replace_with_mask(texts, pa.array(mask), pa.array(redacted, pa.string()))
         samples = _samples((texts[row].as_py(), claims) for row, claims in sorted(found.items()))
-        return replace(Outcome.keep(with_texts(batch, replaced)), counts=counts, samples=samples)
+        return replace(Outcome.keep(with_texts(batch, self._replaced(texts, found))), counts=counts, samples=samples)
 
-    def redact(self, text: str) -> str:
-        """Return the text without what is personal; with a placeholder where rows are rejected for it."""
+    def redact(self, texts: pa.StringArray) -> pa.StringArray:
+        """Return the texts without what is personal; with placeholders where rows are rejected for it."""
         step = self.model_copy(update={"replace_with": "placeholder"}) if self.replace_with == "reject" else self
-        return step._redacted(text, self._found(pa.array([text], pa.string())).get(0, ()))
+        return step._replaced(texts, self._found(texts))
 
     def _found(self, texts: pa.Array) -> dict[int, list[tuple[Span, str]]]:
         """Return what is found in which text, in the order of the text; no two places overlap."""
@@ -100,6 +96,12 @@ class RedactPii(RowStep):
                     if not any(span.start < taken.end and taken.start < span.end for taken, _ in claims):
                         claims.append((span, recogniser.kind))
         return {row: sorted(claims) for row, claims in found.items() if claims}
+
+    def _replaced(self, texts: pa.StringArray, found: dict[int, list[tuple[Span, str]]]) -> pa.StringArray:
+        mask = np.zeros(len(texts), bool)
+        mask[list(found)] = True
+        redacted = [self._redacted(texts[row].as_py(), claims) for row, claims in sorted(found.items())]
+        return pc.replace_with_mask(texts, pa.array(mask), pa.array(redacted, pa.string()))
 
     def _redacted(self, text: str, claims: Sequence[tuple[Span, str]]) -> str:
         pieces: list[str] = []

@@ -91,12 +91,15 @@ class Step(BaseModel, ABC):
         """What the step is called in counts and reasons: its class's name in snake_case."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(self).__name__).lower()
 
-    def redact(self, text: str) -> str:
-        """Return a text as people may be shown it, where another step rejected its row; by default as it is.
+    def redact(self, texts: pa.StringArray) -> pa.StringArray:
+        """Return pieces of texts as people may be shown them, where another step rejected the row; by default as given.
 
         A step that takes out of all texts what nobody is to read takes it out here, too.
+
+        Args:
+            texts: without nulls.
         """
-        return text
+        return texts
 
 
 class RowStep(Step):

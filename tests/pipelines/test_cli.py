@@ -23,7 +23,7 @@ from pipelines.spec_file import read_yaml
 from tests.pipelines.sample_bundle import tiny_bundle
 
 EXAMPLES = Path(__file__).parents[2] / "pipelines" / "examples"
-COMMANDS = ("run", "plan", "preview", "validate", "schema", "predict", "doctor", "runs", "connector", "state")
+COMMANDS = ("run", "plan", "preview", "validate", "schema", "predict", "doctor", "runs", "connector", "step", "state")
 
 
 @dataclass(frozen=True)
@@ -286,6 +286,24 @@ class TestSchema:
         assert examples
         for example in examples:
             validator.validate(read_yaml(example.read_text(encoding="utf-8"), "x").value)
+
+
+class TestSteps:
+    def test_they_are_listed_with_what_they_do(self, headrace: Command) -> None:
+        ended = headrace("step", "list")
+        listed = {line.split()[0]: line.split()[1] for line in ended.out.splitlines()[1:] if not line.startswith(" ")}
+        assert ended.code == 0
+        assert listed["normalize_text"] == "row"
+        assert listed["deduplicate_near"] == "table"
+
+    def test_one_is_shown_with_its_rules_and_its_options(self, headrace: Command) -> None:
+        ended = headrace("step", "show", "detect_language")
+        assert ended.code == 0
+        assert "pipelines.steps.detect_language:DetectLanguage" in ended.out
+        options = ended.out.partition("what it is\n")[2]
+        assert "too_few_letters" in ended.out.removesuffix(options)
+        assert ["min_confidence", "0.65"] in [line.split()[:2] for line in options.splitlines()]
+        assert headrace("step", "show", "detect_langage").code == 2
 
 
 class TestRuns:

@@ -14,8 +14,10 @@ REJECTION = Rejection("b", "word_count", "too_few_words", "2")
 
 
 class Unwilling(WordCount):
-    def redact(self, text: str) -> str:
-        raise ValueError(text)
+    def redact(self, texts: pa.StringArray) -> pa.StringArray:
+        if "!" in "".join(texts.to_pylist()):
+            raise ValueError("no")
+        return texts
 
 
 def shown(text: str | None, *steps: Step, rejection: Rejection = REJECTION) -> str:
@@ -49,10 +51,15 @@ def test_personal_data_is_not_shown_wherever_it_is(way: str, kind: str) -> None:
             assert data not in text
             assert not before or text.startswith("x x")
         said = Rejection("b", "python_row", "error", f"ValueError: {data} !", f"for {data} .")
-        example = Excerpts((step,)).example(said, None)
-        assert data not in example.value + example.reason
-        assert example.value.startswith("ValueError: ")
+        told, other = Excerpts((step,)).redacted([said, REJECTION])
+        assert data not in told.value + told.reason
+        assert told.value.startswith("ValueError: ")
+        assert other == REJECTION
 
 
 def test_what_cannot_be_redacted_is_not_shown() -> None:
-    assert shown("some words", Unwilling(min=3)) == ""
+    unwilling = Unwilling(min=3)
+    assert shown("some words!", unwilling) == ""
+    assert shown("some words", unwilling) == "some words"
+    values = [Rejection(str(row), "step", "rule", value) for row, value in enumerate(["a", "b!", "c"])]
+    assert [one.value for one in Excerpts((unwilling,)).redacted(values)] == ["a", "", "c"]

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from pipelines.accounting import StepAccount
+from pipelines.result import Result
 from pipelines.run_record import StageTime
 from pipelines.summary import FinishedRun, format_seconds, print_summary
 from training.baselines import Baseline
@@ -111,3 +112,11 @@ def test_a_long_path_is_on_one_line_whatever_the_width() -> None:
 )
 def test_times_are_written_for_people(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text
+
+
+def test_a_result_is_printed_as_its_summary(tmp_path: Path) -> None:
+    accounts = (StepAccount("csv", 1234, 0, 1234), StepAccount("word_count", 1234, 0, 1200, {"too_few_words": 34}))
+    result = Result("reviews", "run-1", tmp_path, accounts, (), 34, report=tmp_path / "report.html")
+    assert [" ".join(line.split()) for line in str(result).splitlines()] == shown(result)
+    assert "word_count 1,234 – 1,200 34 too_few_words 34" in shown(result)
+    assert str(result).endswith("report.html")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
@@ -35,7 +36,7 @@ class SimplifyChinese(RowStep):
         return output
 
     def apply(self, batch: pa.RecordBatch) -> Outcome:
-        """Return all rows.
+        """Return all rows, and count the texts that are written otherwise now as ``simplified``.
 
         Raises:
             StepError: OpenCC is not installed.
@@ -44,7 +45,9 @@ class SimplifyChinese(RowStep):
         texts = batch.column(TEXT).cast(pa.string())
         chinese = pc.match_substring_regex(texts, _HAN)
         simplified = pa.array([convert(text) for text in texts.filter(chinese).to_pylist()], pa.string())
-        return Outcome.keep(with_texts(batch, pc.replace_with_mask(texts, chinese, simplified)))
+        changed = pc.sum(pc.not_equal(texts.filter(chinese), simplified)).as_py()
+        kept = Outcome.keep(with_texts(batch, pc.replace_with_mask(texts, chinese, simplified)))
+        return replace(kept, counts={"simplified": changed}) if changed else kept
 
 
 @lru_cache

@@ -24,6 +24,7 @@ def test_traditional_characters_are_simplified_by_phrase() -> None:
         "干燥的头发，乾坤",
     ]
     assert texts_of(SimplifyChinese(variant="tw2sp"), "滑鼠") == ["鼠标"]
+    assert applied(SimplifyChinese(), ["漢字", "汉字", "plain"]).counts == {"simplified": 1}
 
 
 def test_without_opencc_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
