@@ -46,5 +46,5 @@ def show_step(
     step = Registry.installed().find(STEP, name)
     console().print(f"[bold]{escape(name)}[/bold]  {step.__module__}:{step.__qualname__}", highlight=False)
     told = inspect.cleandoc(step.__doc__ or "").partition("\nAttributes:\n")[0].rstrip()
-    console().print(f"\n{escape(told)}\n", highlight=False)
+    console().print(f"\n{escape(told)}\n", highlight=False, soft_wrap=True)
     console().print(options_table(step))

@@ -300,8 +300,8 @@ class TestSteps:
         ended = headrace("step", "show", "detect_language")
         assert ended.code == 0
         assert "pipelines.steps.detect_language:DetectLanguage" in ended.out
-        options = ended.out.partition("what it is\n")[2]
-        assert "too_few_letters" in ended.out.removesuffix(options)
+        told, _, options = ended.out.partition("what it is")
+        assert "too_few_letters" in told
         assert ["min_confidence", "0.65"] in [line.split()[:2] for line in options.splitlines()]
         assert headrace("step", "show", "detect_langage").code == 2
 
