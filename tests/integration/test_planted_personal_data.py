@@ -73,7 +73,6 @@ def test_planted_personal_data_is_found_nowhere(
             PythonRow(function=raises_with_the_text),
             Deduplicate(),
             Length(min=40),
-            DeduplicateNear(),
             RedactPii(),
         ],
         sink=JsonLinesSink(path=str(tmp_path / "out" / "early")),
@@ -109,7 +108,7 @@ def test_planted_personal_data_is_found_nowhere(
     # What is rejected before it is redacted is shown redacted.
     shown = [one.text for account in early.accounts for some in account.examples.values() for one in some]
     assert any(f"<{kind.upper()}>" in text for text in shown for kind in POSITIVES)
-    rules = {"malformed_json", "flagged_words", "error", "duplicate", "too_short", "near_duplicate"}
+    rules = {"malformed_json", "flagged_words", "error", "duplicate", "too_short"}
     assert {rule for account in early.accounts for rule in account.examples} == rules
     assert early.accounts[0].rejected == {"malformed_json": len(texts)}
     assert results["hash"].accounts[2].rejected == {"flagged_words": len(DATA) * 2}
