@@ -20,7 +20,7 @@ from connectors.source import BATCH_BYTES, Partition
 from connectors.spark import arrow_to_spark_schema, partitions_frame
 from connectors.spark_batches import map_in_arrow
 from pipelines.accounting import StepAccount
-from pipelines.passes import Batches, ReadSource
+from pipelines.feeds import Batches, ReadSource
 from pipelines.spark_job import collect
 from pipelines.steps.columns import quoted
 

@@ -26,22 +26,11 @@ from pipelines.block_files import BlockFiles
 from pipelines.commits import Commits
 from pipelines.errors import LawError
 from pipelines.excerpts import Excerpts
+from pipelines.feeds import Batches, Feed, NumberRows, ReadSource, TakeMarkedOff
 from pipelines.handoff import land
 from pipelines.landing import current_task
 from pipelines.pass_plan import PlannedPass, columns_wanted, plan_passes, source_name
-from pipelines.passes import (
-    Batches,
-    End,
-    Feed,
-    MergeAccounts,
-    NumberRows,
-    Pass,
-    PassAccounts,
-    ReadSource,
-    TakeMarkedOff,
-    ToSpark,
-    read_rejections,
-)
+from pipelines.passes import End, MergeAccounts, Pass, PassAccounts, ToSpark, read_rejections
 from pipelines.spark_job import collect
 from pipelines.steps.columns import quoted
 from pipelines.steps.step import REJECTED_RULE, REJECTED_VALUE, Step, TableStep

@@ -37,7 +37,7 @@ from pipelines.spark_job import collect
 from pipelines.streaming import stream
 
 if TYPE_CHECKING:
-    from pipelines.passes import Batches
+    from pipelines.feeds import Batches
 
 
 def to_ray(frame: DataFrame, *, checkpoint: str | None = None, streaming: bool = False) -> Dataset:

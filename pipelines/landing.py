@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from pipelines.errors import HandoffError
 
 if TYPE_CHECKING:
-    from pipelines.passes import Batches
+    from pipelines.feeds import Batches
 
 ACKNOWLEDGED = b"\x06"
 """What a receiver answers once it holds every row of an attempt."""

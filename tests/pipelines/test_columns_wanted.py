@@ -10,8 +10,8 @@ import pytest
 from connectors import Memory
 from pipelines import passes
 from pipelines.accounting import StepAccount
+from pipelines.feeds import ReadSource
 from pipelines.pass_plan import columns_wanted, plan_passes
-from pipelines.passes import ReadSource
 from pipelines.steps import (
     ArrowFunction,
     Deduplicate,

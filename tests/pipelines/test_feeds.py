@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.accounting import Rejection, StepAccount
-from pipelines.passes import NumberRows
+from pipelines.feeds import NumberRows
 
 ROWS = pa.RecordBatch.from_pylist(
     [{"text": "one", "label": "a"}, {"text": None, "label": "a"}, {"text": "three", "label": None}]
