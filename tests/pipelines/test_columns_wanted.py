@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from connectors import Memory
-from pipelines import passes
+from pipelines import feeds
 from pipelines.accounting import StepAccount
 from pipelines.feeds import ReadSource
 from pipelines.pass_plan import columns_wanted, plan_passes
@@ -87,7 +87,7 @@ def test_a_source_that_reads_more_than_it_was_asked_for_gives_the_pass_no_more(
 ) -> None:
     source = Memory(rows=[{"text": "one", "author": "ann", "stars": 3}])
     with source.plan(columns=["text", "stars"]) as plan:
-        monkeypatch.setattr(passes, "read_partitions", lambda source, parts: source.scan(parts[0]))
+        monkeypatch.setattr(feeds, "read_partitions", lambda source, parts: source.scan(parts[0]))
         feed = ReadSource(source, "memory", ("row_id", "text", "stars"))
         (batch,) = feed.rows(plan.partitions, StepAccount("memory"), print)  # type: ignore[arg-type]
     assert batch.to_pylist() == [{"row_id": "memory:1", "text": "one", "stars": 3}]
