@@ -56,12 +56,6 @@ def free_resources() -> list[Mapping[str, float]]:
     return list(free.values())
 
 
-def jobs_with_actors(class_name: str) -> set[str]:
-    """Return the ids of the jobs that have actors of a class, living or about to be started again."""
-    actors: Mapping[str, Mapping[str, str]] = ray._private.state.actors()
-    return {one["JobID"] for one in actors.values() if one["ActorClassName"] == class_name and one["State"] != "DEAD"}
-
-
 def require_java() -> None:
     """Check that the raylets of a cluster that was not started here can start Java workers.
 

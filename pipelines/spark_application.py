@@ -29,13 +29,12 @@ from pipelines.class_archive import record_classes
 from pipelines.errors import PipelineError, SessionError
 from pipelines.executor_watch import ExecutorWatch
 from pipelines.java import Java
-from pipelines.ray_cluster import jobs_with_actors, remove_from_nodes, wait_until
+from pipelines.ray_cluster import remove_from_nodes, wait_until
 from pipelines.session_options import SessionOptions
 from pipelines.spark_settings import DRIVER_FLAGS, give_secrets, spark_settings
 
 _STOP_SECONDS = 30.0
 _EXECUTORS = "spark.executor.instances"
-_EXECUTOR_ACTOR = "org.apache.spark.executor.RayDPExecutor"
 # Scala's name for a field of RayDP's that is private to its package.
 _APPLICATION = "org$apache$spark$scheduler$cluster$raydp$RayCoarseGrainedSchedulerBackend$$appId"
 
@@ -65,9 +64,6 @@ class SparkApplication:
         self._warehouse = Path("spark-warehouse").absolute()
         self._warehouse_is_new = not self._warehouse.exists()
         self._cpus_before = ray.available_resources().get("CPU", 0.0)
-        # RayDP's master is a job of its own to Ray, and the executors are that job's.
-        self._other_jobs = jobs_with_actors(_EXECUTOR_ACTOR)
-        self._jobs: set[str] = set()
 
     def start(self) -> None:
         """Bring everything up within the session's deadline.
@@ -97,7 +93,6 @@ class SparkApplication:
         assert self.session is not None
         if not wait_until(self._executors_are_there, deadline - time.monotonic()):
             raise SessionError(self._too_slow(f"{self._options.executors} executors did not register"))
-        self._jobs = jobs_with_actors(_EXECUTOR_ACTOR) - self._other_jobs
         self._watch = ExecutorWatch(self.session.sparkContext, self._options.executors)
 
     def stop(self, *, failed: bool = False) -> None:
@@ -131,9 +126,6 @@ class SparkApplication:
                 self._warehouse.rmdir()
 
     def _cpus_are_back(self) -> bool:
-        # Executors whose driver was killed end by themselves, and Ray starts them again until their master has gone.
-        if self._jobs & jobs_with_actors(_EXECUTOR_ACTOR):
-            return False
         # A node that was lost meanwhile has taken its CPUs with it.
         expected = min(self._cpus_before, ray.cluster_resources().get("CPU", 0.0))
         return bool(ray.available_resources().get("CPU", 0.0) >= expected)
