@@ -63,7 +63,7 @@ class SparkApplication:
         # Where Spark's catalog of its own keeps tables; it makes the directory whether there are any or not.
         self._warehouse = Path("spark-warehouse").absolute()
         self._warehouse_is_new = not self._warehouse.exists()
-        self._cpus_before = ray.available_resources().get("CPU", 0.0)
+        self._cpus_without = ray.available_resources().get("CPU", 0.0)
 
     def start(self) -> None:
         """Bring everything up within the session's deadline.
@@ -93,6 +93,10 @@ class SparkApplication:
         assert self.session is not None
         if not wait_until(self._executors_are_there, deadline - time.monotonic()):
             raise SessionError(self._too_slow(f"{self._options.executors} executors did not register"))
+        # Before the start some may have been taken for a moment, by a task of Ray Data's that had just ended.
+        beside = ray.available_resources().get("CPU", 0.0)
+        executors = self._options.executors * self._options.executor_cores
+        self._cpus_without = max(self._cpus_without, beside + executors)
         self._watch = ExecutorWatch(self.session.sparkContext, self._options.executors)
 
     def stop(self, *, failed: bool = False) -> None:
@@ -127,7 +131,7 @@ class SparkApplication:
 
     def _cpus_are_back(self) -> bool:
         # A node that was lost meanwhile has taken its CPUs with it.
-        expected = min(self._cpus_before, ray.cluster_resources().get("CPU", 0.0))
+        expected = min(self._cpus_without, ray.cluster_resources().get("CPU", 0.0))
         return bool(ray.available_resources().get("CPU", 0.0) >= expected)
 
     def _bring_up(self) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,8 +81,13 @@ class TestExecutors:
         session.release_spark()
         assert ray.available_resources()["CPU"] == ray.cluster_resources()["CPU"]
 
+        # A task that has a CPU while Spark starts has given it back when Spark is released.
+        task = ray.remote(lambda: time.sleep(2)).remote()
         assert session.start_spark().range(10).count() == 10
         assert session.start_spark() is session.spark
+        ray.get(task)
+        session.release_spark()
+        assert ray.available_resources()["CPU"] == ray.cluster_resources()["CPU"]
 
     @pytest.mark.soak
     def test_the_next_one_maps_the_classes_that_the_first_has_recorded(
